@@ -1,0 +1,1 @@
+"""Pieces to network: pair the layers, order the blocks, prove the answer."""

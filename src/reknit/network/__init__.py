@@ -1,0 +1,1 @@
+"""Architectures as modules and as stacked arrays: what a network computes, forward and backward."""
