@@ -9,14 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Shaped
+from sklearn import datasets
 
 from reknit.errors import UsageError
 
 FRIEDMAN_ROWS = 4000
+RawTable = tuple[np.ndarray, np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -45,27 +46,24 @@ class Dataset:
         return self.outputs > 1
 
 
-def _digits() -> tuple[Any, Any]:
-    from sklearn.datasets import load_digits
-
-    return load_digits(return_X_y=True)
-
-
-def _diabetes() -> tuple[Any, Any]:
-    from sklearn.datasets import load_diabetes
-
-    return load_diabetes(return_X_y=True)
+def _digits() -> RawTable:
+    features, target = datasets.load_digits(return_X_y=True)
+    return features, target
 
 
-def _friedman() -> tuple[Any, Any]:
-    from sklearn.datasets import make_friedman1
+def _diabetes() -> RawTable:
+    features, target = datasets.load_diabetes(return_X_y=True)
+    return features, target
 
+
+def _friedman() -> RawTable:
     # one fixed table: the seed of a drop chooses the network, not the problem
-    return make_friedman1(n_samples=FRIEDMAN_ROWS, n_features=10, noise=1.0, random_state=0)
+    features, target = datasets.make_friedman1(n_samples=FRIEDMAN_ROWS, n_features=10, noise=1.0, random_state=0)
+    return features, target
 
 
 # name -> (raw features and target, number of classes or 1)
-DATASETS: dict[str, tuple[Callable[[], tuple[Any, Any]], int]] = {
+DATASETS: dict[str, tuple[Callable[[], RawTable], int]] = {
     "digits": (_digits, 10),
     "diabetes": (_diabetes, 1),
     "friedman": (_friedman, 1),
@@ -90,7 +88,7 @@ def load_dataset(name: str) -> Dataset:
 
 
 def _standardised(target: Float[np.ndarray, " rows"]) -> Float[np.ndarray, " rows"]:
-    return ((target - target.mean()) / target.std()).astype(np.float32)
+    return np.asarray((target - target.mean()) / target.std(), np.float32)
 
 
 def projection(features: int, width: int, rng: np.random.Generator) -> Float[np.ndarray, "features width"]:
@@ -106,4 +104,5 @@ def projection(features: int, width: int, rng: np.random.Generator) -> Float[np.
     q, r = np.linalg.qr(tall)
     # the signs of the diagonal of R are free; fixing them makes Q uniform over the orthonormal frames
     q *= np.where(np.diag(r) < 0, -1.0, 1.0)
-    return q * 1.0 if features >= width else q.T * np.sqrt(width / features)
+    frame: np.ndarray = q if features >= width else q.T * np.sqrt(width / features)
+    return frame

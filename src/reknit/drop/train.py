@@ -94,7 +94,17 @@ def train_network(
     model = initial_model(spec, torch.Generator().manual_seed(for_weights))
     loss = functional.cross_entropy if dataset.classification else _squared_error
     before = _mean_loss(model, inputs, truth, loss)
-    _fit(model, inputs, truth, loss, epochs, batch, learning_rate, torch.Generator().manual_seed(for_rows), on_epoch)
+    _fit(
+        model,
+        inputs,
+        truth,
+        loss,
+        epochs=epochs,
+        batch=batch,
+        learning_rate=learning_rate,
+        generator=torch.Generator().manual_seed(for_rows),
+        on_epoch=on_epoch,
+    )
     model.eval().requires_grad_(False)
     outputs, after = model(inputs), _mean_loss(model, inputs, truth, loss)
     if not math.isfinite(after):
@@ -121,6 +131,7 @@ def _fit(
     inputs: Tensor,
     truth: Tensor,
     loss: Loss,
+    *,
     epochs: int,
     batch: int,
     learning_rate: float,
@@ -130,7 +141,7 @@ def _fit(
     optimizer = torch.optim.Adam(model.parameters(), lr=learning_rate, fused=True)
     for epoch in range(epochs):
         total = 0.0
-        for rows in torch.randperm(len(inputs), generator=generator).split(batch):
+        for rows in torch.split(torch.randperm(len(inputs), generator=generator), batch):
             optimizer.zero_grad()
             value = loss(model(inputs[rows]), truth[rows])
             value.backward()  # type: ignore[no-untyped-call]
