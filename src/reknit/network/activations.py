@@ -55,7 +55,7 @@ ACTIVATIONS: dict[str, Activation] = {
         Activation("silu", functional.silu, _silu_slope),
         Activation("tanh", torch.tanh, lambda _, value: 1 - value * value),
         Activation("gelu-tanh", lambda z: functional.gelu(z, approximate="tanh"), _gelu_tanh_slope),
-        Activation("leaky-relu", functional.leaky_relu, lambda z, _: torch.where(z > 0, 1.0, 0.01).to(z.dtype)),
+        Activation("leaky-relu", functional.leaky_relu, lambda z, _: torch.where(z > 0, torch.ones_like(z), 0.01)),
         Activation("elu", functional.elu, lambda z, value: torch.where(z > 0, torch.ones_like(z), value + 1)),
         Activation("sigmoid", torch.sigmoid, lambda _, value: value * (1 - value)),
     )
@@ -67,4 +67,5 @@ def activation(name: str) -> Activation:
     try:
         return ACTIVATIONS[name]
     except KeyError:
-        raise UsageError(f"there is no activation {name!r}", "--activation", f"Choose one of {', '.join(ACTIVATIONS)}") from None
+        choices = f"Choose one of {', '.join(ACTIVATIONS)}"
+        raise UsageError(f"there is no activation {name!r}", "--activation", choices) from None
