@@ -38,9 +38,9 @@ def plain(value: Any) -> Any:
 
 
 def dumps(value: Any, *, indent: int | None = None) -> str:
-    """The value as strict JSON text.
+    """The value as strict JSON text, in ASCII: the name of a file may be no text in any encoding.
 
     >>> dumps({"mse": float("inf")})
     '{"mse": null}'
     """
-    return json.dumps(plain(value), indent=indent, allow_nan=False, ensure_ascii=False)
+    return json.dumps(plain(value), indent=indent, allow_nan=False)

@@ -26,7 +26,9 @@ def test_columns_are_standardised(name):
     if data.classification:
         assert set(data.truth) == set(range(data.outputs))
     else:
-        np.testing.assert_allclose([data.truth.mean(dtype=np.float64), data.truth.std(dtype=np.float64)], [0, 1], atol=1e-6)
+        np.testing.assert_allclose(
+            [data.truth.mean(dtype=np.float64), data.truth.std(dtype=np.float64)], [0, 1], atol=1e-6
+        )
 
 
 def test_untouched_pixels_become_zero():

@@ -48,13 +48,13 @@ def scatter(trained: Trained, folder: Path, *, version: str, force: bool) -> tup
     """
     order = piece_names(trained.spec, trained.seed)
     tensors = trained.model.state_dict()
-    with staged_folder(folder, force) as staged:
+    with staged_folder(folder, force=force) as staged:
         (staged / "pieces").mkdir()
         for name, key in zip(order, layer_keys(trained.spec), strict=True):
             piece = {part: tensors[f"{key}.{part}"].clone() for part in ("weight", "bias")}
             (staged / "pieces" / f"{name}.pth").write_bytes(_torch_bytes(piece))
         table(trained).write_csv(staged / "data.csv")
-        write_file(key_path(folder), json.dumps(answer(trained, order, version), indent=1).encode(), force)
+        write_file(key_path(folder), json.dumps(answer(trained, order, version), indent=1), force=force)
     return order
 
 

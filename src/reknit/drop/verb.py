@@ -134,5 +134,6 @@ def drop(
 
 
 def _refuse_existing(path: Path) -> None:
-    if path.exists():
-        raise OutputError("something is there already", path, "Name another folder, or replace it with --force")
+    empty = path.is_dir() and not any(path.iterdir())
+    if path.exists() and not empty:
+        raise OutputError("exists already", path, "Choose another name, or replace it with --force")
