@@ -1,0 +1,149 @@
+"""Outputs appear whole or not at all, and never over something that is there already.
+
+Everything is written to a temporary sibling (``.NAME.XXXXXXXX.tmp``), flushed to the disk, and renamed into place. A
+killed run leaves at most such a sibling behind.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from reknit.errors import OutputError
+
+_FORCE = "Choose another name, or replace it with --force"
+_MAX_NAME = 200
+
+
+def write_file(path: str | Path, content: bytes | str, force: bool = False) -> None:
+    """Write one file, whole or not at all; missing parent folders are made.
+
+    Args:
+        path: where to; a symbolic link is followed.
+        content: bytes, or a text to be written in UTF-8.
+        force: replace an existing file.
+
+    Raises:
+        OutputError: something is there and force is off, a folder is there, or the system refuses.
+    """
+    path = _settled(Path(path))
+    if path.is_dir():
+        raise OutputError("is a folder, not a file", path, "Choose another name")
+    if path.exists() and not force:
+        raise OutputError("exists already", path, _FORCE)
+    staged = _sibling(path, "tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with staged.open("xb") as file:
+            file.write(content.encode() if isinstance(content, str) else content)
+            file.flush()
+            os.fsync(file.fileno())
+        _place(staged, path, force=force)
+    except OSError as error:
+        raise _refused(path, error) from None
+    finally:
+        staged.unlink(missing_ok=True)
+
+
+@contextmanager
+def staged_folder(path: str | Path, force: bool = False, *, expendable: Collection[str] = ()) -> Iterator[Path]:
+    """A new folder to write into, which takes the place of ``path`` when the block ends without an exception.
+
+    Args:
+        path: where the folder shall be; a symbolic link is followed. A folder that is empty or holds nothing but
+            ``expendable`` may be there already.
+        force: replace an existing folder, if it holds nothing but what the new one holds too.
+        expendable: names of files that may be lost with the old folder, such as a checkpoint.
+
+    Yields:
+        The temporary folder, a sibling of ``path``.
+
+    Raises:
+        OutputError: something is there and force is off, the old folder holds files of others, or the system refuses.
+    """
+    path = _settled(Path(path))
+    if path.exists() and not path.is_dir():
+        raise OutputError("is a file, not a folder", path, "Choose another name")
+    _check_replaceable(path, expendable, force=force)
+    staged = _sibling(path, "tmp")
+    try:
+        staged.mkdir(parents=True)
+        yield staged
+        _check_replaceable(path, expendable, force=force, names={file.name for file in staged.iterdir()})
+        _swap(staged, path)
+    except OSError as error:
+        raise _refused(path, error) from None
+    finally:
+        shutil.rmtree(staged, ignore_errors=True)
+
+
+def file_name(name: str) -> str:
+    """A name out of a container, as the name of one file in an output folder.
+
+    Raises:
+        OutputError: it is not the plain name of a file.
+    """
+    plain = name.isprintable() and len(name.encode()) <= _MAX_NAME and not set(name) & set('/\\:*?"<>|')
+    if not plain or name in ("", ".", ".."):
+        raise OutputError(f"{name[:100]!r} cannot be the name of a file", "", "Rename the piece")
+    return name
+
+
+def _settled(path: Path) -> Path:
+    """Where a symbolic link leads, so that the rename does not replace the link."""
+    try:
+        return path.resolve() if path.is_symlink() else path
+    except (OSError, RuntimeError, ValueError):
+        raise OutputError("is no usable path", path) from None
+
+
+def _sibling(path: Path, kind: str) -> Path:
+    return path.with_name(f".{path.name[:_MAX_NAME]}.{secrets.token_hex(4)}.{kind}")
+
+
+def _place(staged: Path, path: Path, *, force: bool) -> None:
+    if force:
+        staged.replace(path)
+        return
+    try:
+        path.hardlink_to(staged)  # unlike a rename, a link never replaces what another process put there meanwhile
+    except FileExistsError:
+        raise OutputError("exists already", path, _FORCE) from None
+    except OSError:  # a file system without links
+        staged.replace(path)
+
+
+def _check_replaceable(
+    path: Path, expendable: Collection[str], *, force: bool, names: Collection[str] | None = None
+) -> None:
+    """Refuse to lose what a folder holds: without force anything, with force what the new one has no name for."""
+    found = sorted({file.name for file in path.iterdir()} - set(expendable)) if path.is_dir() else []
+    if found and not force:
+        raise OutputError("exists already", path, _FORCE)
+    foreign = [name for name in found if names is not None and name not in names]
+    if foreign:
+        raise OutputError(f"holds {foreign[0]!r}, which would be lost", path, "Choose another folder, or move it away")
+
+
+def _swap(staged: Path, path: Path) -> None:
+    """Rename the new folder into place; the old one is put back if that fails, and removed if it does not."""
+    if not path.exists():
+        staged.rename(path)
+        return
+    old = _sibling(path, "old")
+    path.rename(old)
+    try:
+        staged.rename(path)
+    except OSError:
+        old.rename(path)
+        raise
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _refused(path: Path, error: OSError) -> OutputError:
+    reason = os.strerror(error.errno) if error.errno else str(error)
+    return OutputError(f"cannot be written: {reason}", path)
