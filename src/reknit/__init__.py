@@ -1,3 +1,73 @@
-"""A workbench for the weights of neural networks: put a dropped network back together, and say how sure that is."""
+"""A workbench for the weights of neural networks: put a dropped network back together, and say how sure that is.
+
+    drop       train a network and scatter it: a puzzle whose answer is known
+    inspect    what files hold, from headers alone
+    assemble   pieces and a data table -> the network, and a verdict on it
+    verify     an assembled network against data it has not seen
+    load       an assembled network as a torch.nn.Module
+
+The verbs are read when they are first used: ``import reknit`` alone loads neither torch nor polars.
+"""
+
+import importlib as _importlib
+import typing as _typing
+
+from reknit.errors import (
+    ContainerError,
+    InputError,
+    OutputError,
+    PileError,
+    ReknitError,
+    TableError,
+    UsageError,
+)
+
+if _typing.TYPE_CHECKING:
+    from reknit.assemble.result import Assembly
+    from reknit.assemble.verb import assemble
+    from reknit.assemble.verify import verify
+    from reknit.containers.inspect import inspect
+    from reknit.network.saved import load_model as load
+    from reknit.puzzle.verb import drop
 
 __version__ = "0.1.0"
+
+__all__ = [
+    "Assembly",
+    "ContainerError",
+    "InputError",
+    "OutputError",
+    "PileError",
+    "ReknitError",
+    "TableError",
+    "UsageError",
+    "__version__",
+    "assemble",
+    "drop",
+    "inspect",
+    "load",
+    "verify",
+]
+
+# public name -> module and name
+_HOMES = {
+    "Assembly": ("reknit.assemble.result", "Assembly"),
+    "assemble": ("reknit.assemble.verb", "assemble"),
+    "drop": ("reknit.puzzle.verb", "drop"),
+    "inspect": ("reknit.containers.inspect", "inspect"),
+    "load": ("reknit.network.saved", "load_model"),
+    "verify": ("reknit.assemble.verify", "verify"),
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'reknit' has no attribute {name!r}")
+    module, attribute = _HOMES[name]
+    value: object = getattr(_importlib.import_module(module), attribute)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -64,7 +64,10 @@ def _change(folder, change):
         (lambda t: t.update({"head.weight": torch.zeros(3, 2)}), "'head.weight' has shape (3, 2), not (2, 3)"),
         (lambda t: t.update({"head.bias": torch.zeros(1)}), "'head.bias' has shape (1,), not (2,)"),
         (lambda t: t.update({"more.bias": torch.zeros(1)}), "there is no place for tensor 'more.bias'"),
-        (lambda t: t.update({"head.bias": torch.zeros(2, dtype=torch.int8)}), "'head.bias' holds int8, not real numbers"),
+        (
+            lambda t: t.update({"head.bias": torch.zeros(2, dtype=torch.int8)}),
+            "'head.bias' holds int8, not real numbers",
+        ),
         (lambda t: t.update({"head.bias": torch.zeros(2)}), "the tensors are of several dtypes"),
     ],
 )

@@ -14,8 +14,8 @@ import torch
 from reknit.containers.write import staged_folder, write_file
 
 if TYPE_CHECKING:
-    from reknit.drop.train import Trained
     from reknit.network.residual_mlp import ResidualSpec
+    from reknit.puzzle.train import Trained
 
 
 def key_path(folder: Path) -> Path:

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from reknit.drop.train import initial_model, train_network
 from reknit.errors import UsageError
 from reknit.network.residual_mlp import ResidualSpec
+from reknit.puzzle.train import initial_model, train_network
 
 SMALL = {"blocks": 2, "width": 6, "hidden": 8, "data": "diabetes"}
 

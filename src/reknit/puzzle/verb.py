@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from reknit import __version__
-from reknit.drop.scatter import key_path, scatter
-from reknit.drop.train import EpochHook, train_network
 from reknit.errors import OutputError
+from reknit.puzzle.scatter import key_path, scatter
+from reknit.puzzle.train import EpochHook, train_network
 
 if TYPE_CHECKING:
     from reknit.network.residual_mlp import ResidualSpec

@@ -12,11 +12,11 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
-from reknit.drop.datasets import Dataset, load_dataset, projection
 from reknit.errors import UsageError
 from reknit.network.activations import activation
 from reknit.network.norms import norm
 from reknit.network.residual_mlp import ResidualMLP, ResidualSpec
+from reknit.puzzle.datasets import Dataset, load_dataset, projection
 
 EpochHook = Callable[[int, float], None]
 Loss = Callable[[Tensor, Tensor], Tensor]

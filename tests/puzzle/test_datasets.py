@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reknit.drop.datasets import DATASETS, load_dataset, projection
 from reknit.errors import UsageError
+from reknit.puzzle.datasets import DATASETS, load_dataset, projection
 
 
 @pytest.mark.parametrize(("name", "rows", "features", "outputs"), [("digits", 1797, 64, 10), ("diabetes", 442, 10, 1)])

@@ -7,10 +7,10 @@ import polars as pl
 import pytest
 import torch
 
-from reknit.drop.train import train_network
-from reknit.drop.verb import drop
 from reknit.errors import OutputError, UsageError
 from reknit.network.residual_mlp import ResidualMLP, ResidualSpec
+from reknit.puzzle.train import train_network
+from reknit.puzzle.verb import drop
 
 SMALL = {"blocks": 3, "width": 6, "hidden": 8, "epochs": 1}
 
