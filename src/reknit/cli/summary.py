@@ -1,0 +1,72 @@
+"""Results in a few lines, for people."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import textwrap
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from reknit.assemble.result import Move
+
+COLOUR = {"exact": "green", "consistent": "green", "ambiguous": "yellow", "failed": "red"}
+LABEL_WIDTH = 11
+
+
+def print_rows(verdict: str, rows: Mapping[str, str]) -> None:
+    """The verdict, then one aligned row for each fact, on stdout; colours and line breaks only on a terminal."""
+    # what is piped keeps one line for each fact, for the tools that read lines
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else sys.maxsize
+    typer.echo(f"{'verdict':<{LABEL_WIDTH}}{typer.style(verdict, fg=COLOUR[verdict], bold=True)}")
+    for label, text in rows.items():
+        typer.echo(row(label, text, width))
+
+
+def row(label: str, text: str, width: int) -> str:
+    """One fact, wrapped to the width, its label to the left.
+
+    >>> print(row("order", "piece_1 piece_2", 20))
+    order      piece_1
+               piece_2
+    """
+    margin = " " * LABEL_WIDTH
+    lines = [
+        textwrap.fill(line, width, initial_indent=margin, subsequent_indent=margin, break_long_words=False)
+        for line in text.splitlines() or [""]
+    ]
+    block = "\n".join(lines)
+    return f"{label:<{LABEL_WIDTH}}{block[LABEL_WIDTH:]}"
+
+
+def residual_text(residual: Mapping[str, Any]) -> str:
+    """The error against what rounding explains."""
+    text = f"at most {residual['max_abs']:.2e} off where {residual['tolerance']:.2e} is tolerated"
+    return f"{text}, mean square {residual['mse']:.2e}, over {residual['rows']} rows"
+
+
+def undecided_text(moves: Sequence[Move], shown: int = 5) -> str:
+    """The rearrangements the data do not reject, the first few of them.
+
+    >>> undecided_text([])
+    'nothing'
+    """
+    if not moves:
+        return "nothing"
+    lines = [f"{move.kind} {' '.join(move.pieces)} (z {move.z:.2g})" for move in moves[:shown]]
+    rest = len(moves) - shown
+    return "\n".join([*lines, f"and {rest} more"] if rest > 0 else lines)
+
+
+def shortened(names: Sequence[str], ends: int = 4) -> str:
+    """A long list of names by its two ends.
+
+    >>> shortened(["a", "b", "c", "d", "e"], ends=2)
+    'a b ... d e'
+    """
+    if len(names) <= 2 * ends:
+        return " ".join(names)
+    return " ".join([*names[:ends], "...", *names[-ends:]])
