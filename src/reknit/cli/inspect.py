@@ -28,51 +28,50 @@ def inspect(
     if as_json:
         print_json(inspection.as_json())
     else:
-        _print(inspection, with_hash=with_hash)
+        _print(inspection)
     return 0
 
 
-def _print(inspection: Inspection, *, with_hash: bool) -> None:
+def _print(inspection: Inspection) -> None:
     from rich.console import Console
 
     console = Console(highlight=False)
-    table = _table(inspection, with_hash=with_hash)
-    # a pipe has no width: let every row stand on one line, for the tools that read lines
-    width = (
-        None if console.is_terminal else console.measure(table, options=console.options.update(width=10_000)).maximum
-    )
-    console.print(table, width=width, crop=False, soft_wrap=width is not None)
-    found = inspection
-    containers = "container" if len(found.containers) == 1 else "containers"
-    tensors = "tensor" if found.tensors == 1 else "tensors"
-    total = f"{len(found.containers)} {containers}, {found.tensors:,} {tensors}, {found.parameters:,} numbers"
-    typer.echo(f"{total}, {_size(found.nbytes)}")
-    for error in found.others:
+    table = _table(inspection)
+    if not console.is_terminal:  # a pipe has no width: every row stands on one line, for the tools that read lines
+        wide = console.options.update(width=10_000)
+        console = Console(highlight=False, width=console.measure(table, options=wide).maximum)
+    console.print(table)
+    count = len(inspection.containers)
+    containers = f"{count} container{'s' if count != 1 else ''}"
+    tensors = f"{inspection.tensors:,} tensor{'s' if inspection.tensors != 1 else ''}"
+    typer.echo(f"{containers}, {tensors}, {inspection.parameters:,} numbers, {_size(inspection.nbytes)}")
+    for error in inspection.others:
         typer.echo(f"not a container: {error.where}: {error.problem}")
-    if with_hash:
-        for container in found.containers:
-            for file, digest in container.sha256:
-                typer.echo(f"sha256 {digest}  {file}")
+    for container in inspection.containers:
+        for file, digest in container.sha256:
+            typer.echo(f"sha256 {digest}  {file}")
+        for tensor in container.tensors:
+            if tensor.sha256 is not None:
+                typer.echo(f"sha256 {tensor.sha256}  {tensor.file}  {tensor.key}")
 
 
-def _table(inspection: Inspection, *, with_hash: bool) -> Table:
+def _table(inspection: Inspection) -> Table:
     from rich import box
     from rich.table import Table
     from rich.text import Text
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for name in ("container", "tensor", "dtype", "shape"):
-        table.add_column(name, overflow="fold")
-    table.add_column("size", justify="right")
-    if with_hash:
-        table.add_column("sha256", overflow="fold")
+    table.add_column("container", overflow="fold")
+    for name in ("tensor", "dtype", "shape"):
+        table.add_column(name, no_wrap=True)
+    table.add_column("size", justify="right", no_wrap=True)
     for container in inspection.containers:
         title = f"{container.path} ({container.format})"
         for tensor in container.tensors:
             shape = " x ".join(map(str, tensor.shape)) or "scalar"
-            cells = [title, tensor.key, tensor.dtype, shape, _size(tensor.nbytes), tensor.sha256 or ""]
+            cells = (title, tensor.key, tensor.dtype, shape, _size(tensor.nbytes))
             # names are texts of others: shown as they are, never as markup
-            table.add_row(*(Text(cell) for cell in cells[: 6 if with_hash else 5]))
+            table.add_row(*map(Text, cells))
             title = ""
     return table
 

@@ -41,10 +41,7 @@ class CsvFile:
         """Read the file and check its shape."""
         self.path = source.path
         self._data = _clean(bytes(source.read(0, source.size)), source.path)
-        if b'"' in self._data:
-            header, self._rows = self._measure_quoted()
-        else:
-            header, self._rows = self._measure()
+        header, self._rows, self._blank = self._measure_quoted() if b'"' in self._data else self._measure()
         self.names = [name.strip() for name in header]
         self._check_names()
 
@@ -58,7 +55,7 @@ class CsvFile:
         columns = [at[name] for name in names]
         try:
             frame = pl.read_csv(
-                io.BytesIO(_BLANK_LINES.sub(b"", self._data)),
+                io.BytesIO(_BLANK_LINES.sub(b"", self._data) if self._blank else self._data),
                 has_header=False,
                 skip_rows=1,
                 columns=sorted(columns),
@@ -73,22 +70,21 @@ class CsvFile:
             raise TableError(f"has {self._rows:,} rows, of which only {frame.height:,} can be read", self.path)
         return frame.select([f"{k}" for k in columns]).to_numpy()
 
-    def _measure(self) -> tuple[list[str], int]:
-        """The header and the number of rows of a file without quotes; every row is as long as the header."""
+    def _measure(self) -> tuple[list[str], int, bool]:
+        """Header, number of rows and whether there are blank lines, of a file without quotes; no row is ragged."""
         raw = np.frombuffer(self._data, np.uint8)
         ends = np.flatnonzero(raw == ord("\n"))
         commas = np.diff(np.searchsorted(np.flatnonzero(raw == ord(",")), ends), prepend=0)
         header = self._data[: ends[0]].decode().split(",")
-        wrong = np.flatnonzero(commas != len(header) - 1)
-        lengths = np.diff(ends, prepend=-1) - 1
-        wrong = wrong[(lengths[wrong] > 0)]
-        for line in wrong:
-            if self._data[ends[line] - lengths[line] : ends[line]].strip():
+        starts = np.concatenate(([0], ends[:-1] + 1))
+        blank = 0
+        for line in np.flatnonzero((commas != len(header) - 1) | (ends == starts)):
+            if self._data[starts[line] : ends[line]].strip():
                 raise self._ragged(int(line) + 1, int(commas[line]) + 1, len(header))
-        blank = len(_BLANK_LINES.findall(self._data))
-        return header, len(ends) - 1 - blank
+            blank += 1
+        return header, len(ends) - 1 - blank, blank > 0
 
-    def _measure_quoted(self) -> tuple[list[str], int]:
+    def _measure_quoted(self) -> tuple[list[str], int, bool]:
         """The same, for a file in which a quoted value may hold commas and line ends."""
         header: list[str] = []
         rows = -1
@@ -97,7 +93,7 @@ class CsvFile:
             if len(row) != len(header):
                 raise self._ragged(line, len(row), len(header))
             rows += 1
-        return header, rows
+        return header, rows, True
 
     def _parsed(self) -> Iterator[tuple[int, list[str]]]:
         reader = csv.reader(io.StringIO(self._data.decode(), newline=""), strict=True)
@@ -109,6 +105,8 @@ class CsvFile:
             raise TableError(f"line {reader.line_num} is damaged: {error}", self.path) from None
 
     def _check_names(self) -> None:
+        if self.names == [""]:
+            raise TableError("has no header: its first line is empty", self.path, "Put the column names on top")
         if all(_NUMBER.fullmatch(name) for name in self.names):
             raise TableError("has no header: its first line holds numbers", self.path, "Put the column names on top")
         if len(self.names) == 1:
@@ -151,7 +149,6 @@ def _clean(data: bytes, path: Path) -> bytes:
             raise TableError(f"is not encoded in UTF-8: line {line}", path, "Save it in UTF-8") from None
     if b"\r" in data:
         data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
-    data = data.lstrip(b"\n")
     if not data.strip():
         raise TableError("is empty", path)
     return data if data.endswith(b"\n") else data + b"\n"
