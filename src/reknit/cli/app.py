@@ -21,6 +21,8 @@ from reknit.cli.terminal import BAD_INPUT, INTERRUPTED, StoppedError, print_erro
 from reknit.cli.verify import verify
 from reknit.errors import ReknitError, UsageError
 
+BROKEN_PIPE = 128 + 13  # as the shell has it for SIGPIPE
+
 # typer carries a copy of click of its own, older versions import click: either way this is click's UsageError
 ClickUsageError: type[Exception] = typer.BadParameter.__bases__[0]
 
@@ -55,27 +57,35 @@ def main(arguments: Sequence[str] | None = None) -> int:
         The exit status.
     """
     arguments = list(sys.argv[1:] if arguments is None else arguments)
-    as_json = "--json" in arguments
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # the name of a file may be no text in any encoding
     try:
-        # without standalone mode the status a verb returns arrives here, and so do the errors of the parser
-        status = app(arguments, prog_name="reknit", standalone_mode=False)
+        status = _run(arguments)
         sys.stdout.flush()
+    except BrokenPipeError:
+        # the reader has gone; without this Python complains once more when it flushes at exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return BROKEN_PIPE
+    return status
+
+
+def _run(arguments: Sequence[str]) -> int:
+    as_json = "--json" in arguments
+    try:
+        # without standalone mode the status a verb returns arrives here, and so do the errors of the parser
+        status: int = app(arguments, prog_name="reknit", standalone_mode=False) or 0
+        if status == INTERRUPTED:  # newer versions of typer turn Ctrl-C into a status, older ones into Abort
+            raise StoppedError
+    except (StoppedError, KeyboardInterrupt, typer.Abort) as error:
+        print_error(error if isinstance(error, StoppedError) else StoppedError(), as_json)
+        return INTERRUPTED
     except ReknitError as error:
         print_error(error, as_json)
         return BAD_INPUT
     except ClickUsageError as error:
         print_error(_as_usage_error(error, arguments), as_json)
         return BAD_INPUT
-    except (StoppedError, KeyboardInterrupt, typer.Abort) as error:
-        print_error(error if isinstance(error, StoppedError) else StoppedError(), as_json)
-        return INTERRUPTED
-    except BrokenPipeError:
-        # the reader has gone; without this Python complains once more when it flushes at exit
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 128 + 13
-    return status or 0
+    return status
 
 
 def _as_usage_error(error: Exception, arguments: Sequence[str]) -> UsageError:
