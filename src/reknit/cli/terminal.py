@@ -62,11 +62,7 @@ def stderr_console() -> Console:
 
 
 class ProgressLine:
-    """Progress on stderr: one live line on a terminal, elsewhere a line whenever the stage changes.
-
-    >>> with ProgressLine() as show:  # doctest: +SKIP
-    ...     reknit.assemble(pieces, data, progress=show)
-    """
+    """Progress on stderr: one live line on a terminal, elsewhere a line whenever the stage changes."""
 
     def __init__(self) -> None:
         self._console = stderr_console()
@@ -93,7 +89,9 @@ class ProgressLine:
         """Show a stage and what is known of it."""
         text = "  ".join(part for part in (f"{stage:<8}", *details) if part)
         if self._console.is_terminal:
-            self._status.update(text)
+            from rich.text import Text
+
+            self._status.update(Text(text))  # Text: a message may hold what rich takes for markup
         elif stage != self._stage:
             typer.echo(text, err=True)
         self._stage = stage
