@@ -58,7 +58,7 @@ def _float_format(name: str) -> tuple[int, int]:
 
 
 def native_bytes(raw: np.ndarray, dtype: np.dtype, *, big_endian: bool) -> np.ndarray:
-    """A flat array of stored bytes as a flat array of numbers in this machine's byte order.
+    """The bytes of stored numbers in the byte order of this machine (every one that torch runs on is little-endian).
 
     Args:
         raw: uint8, one axis, a whole number of items long.
@@ -67,5 +67,5 @@ def native_bytes(raw: np.ndarray, dtype: np.dtype, *, big_endian: bool) -> np.nd
     """
     word = dtype.itemsize // 2 if dtype.kind == "c" else dtype.itemsize
     if big_endian and word > 1:  # ml_dtypes has no byte order of its own, so the bytes are turned by hand
-        raw = np.ascontiguousarray(raw.reshape(-1, word)[:, ::-1]).reshape(-1)
-    return raw.view(dtype)
+        return np.ascontiguousarray(raw.reshape(-1, word)[:, ::-1]).reshape(-1)
+    return raw

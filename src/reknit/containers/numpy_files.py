@@ -57,7 +57,7 @@ def _parse(key: str, size: int, read: Callable[[int, int], memoryview], path: Pa
     left = size - begin - length
     if left != info.nbytes:
         raise ContainerError(f"the array {key!r} claims {info.nbytes:,} bytes but holds {left:,}", path, DAMAGED)
-    return _Layout(info, begin + length, order == "True", descr[1] == ">")
+    return _Layout(info, begin + length, order == "True", descr.startswith(">"))
 
 
 def _match(key: str, header: bytes, path: Path) -> tuple[str, str, tuple[int, ...]]:
@@ -86,8 +86,9 @@ def _dtype(key: str, descr: str, path: Path) -> str:
 
 def _array(layout: _Layout, raw: memoryview) -> np.ndarray:
     info = layout.info
-    flat = native_bytes(np.frombuffer(raw, np.uint8), NUMPY_DTYPES[info.dtype], big_endian=layout.big_endian)
-    array = flat.reshape(info.shape, order="F" if layout.fortran else "C")
+    dtype = NUMPY_DTYPES[info.dtype]
+    raw_bytes = native_bytes(np.frombuffer(raw, np.uint8), dtype, big_endian=layout.big_endian)
+    array = raw_bytes.view(dtype).reshape(info.shape, order="F" if layout.fortran else "C")
     return array if array.flags.writeable and array.flags.c_contiguous else np.array(array, order="C")
 
 

@@ -9,8 +9,7 @@ from reknit.containers.file_bytes import FileBytes, unreadable
 from reknit.containers.numpy_files import MAGIC as NPY_MAGIC
 from reknit.containers.numpy_files import NpyFile, NpzFile
 from reknit.containers.safetensors_file import INDEX_SUFFIX, SafetensorsFile, ShardedSafetensors
-from reknit.containers.torch_legacy import MAGIC as TORCH_MAGIC
-from reknit.containers.torch_legacy import TorchLegacy
+from reknit.containers.torch_legacy import TorchLegacy, is_legacy
 from reknit.containers.torch_zip import TorchZip, is_torch_pickle
 from reknit.containers.zip_archive import ZipArchive
 from reknit.errors import ContainerError
@@ -49,7 +48,7 @@ def open_container(path: str | Path) -> Container:
         return _open_zip(source)
     if lead.startswith(NPY_MAGIC):
         return NpyFile(source)
-    if lead.startswith(TORCH_MAGIC):
+    if is_legacy(lead):
         return TorchLegacy(source)
     if lead[8:9] == b"{" and not lead.startswith(b"version "):
         return SafetensorsFile(source)

@@ -17,7 +17,7 @@ from reknit.containers.torch_standins import Storage
 from reknit.containers.torch_zip import TorchContainer
 from reknit.errors import ContainerError
 
-MAGIC = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
+_MAGIC = b"\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
 _MAX_PICKLES = 64 << 20
 _PROTOCOL = 1001
 
@@ -66,3 +66,8 @@ class TorchLegacy(TorchContainer):
 
     def _read_storage(self, key: str, start: int, size: int) -> memoryview:
         return self._source.read(self._places[key][0] + start, size)
+
+
+def is_legacy(lead: bytes) -> bool:
+    """Whether a file begins with the pickled magic number, under whatever pickle protocol."""
+    return lead[:1] == b"\x80" and _MAGIC in lead[:32]

@@ -21,6 +21,7 @@ from reknit.errors import ContainerError
 
 _MAX_PICKLE = 64 << 20
 _MAX_DEPTH = 64
+_MAX_LETTERS = 64 << 20
 _ORDERS = {b"little": False, b"big": True}
 
 
@@ -44,7 +45,6 @@ class TorchContainer(Container):
         self.unnamed = isinstance(described, StridedTensor)
         self.tensors = {}
         for key, view in self._flatten(described, pickle_size):
-            key = self.path.stem if self.unnamed else key  # noqa: PLW2901
             if key in self._views:
                 raise ContainerError(f"holds two tensors named {key!r}", self.path)
             self._views[key] = view
@@ -62,10 +62,10 @@ class TorchContainer(Container):
             return np.empty(info.shape, dtype)
         span = 1 + sum((size - 1) * stride for size, stride in zip(info.shape, view.strides, strict=True))
         raw = self._read_storage(view.storage.key, view.offset * dtype.itemsize, span * dtype.itemsize)
-        flat = native_bytes(np.frombuffer(raw, np.uint8), dtype, big_endian=self._big_endian)
+        raw_bytes = native_bytes(np.frombuffer(raw, np.uint8), dtype, big_endian=self._big_endian)
         strides = tuple(stride * dtype.itemsize for stride in view.strides)
-        strided = np.lib.stride_tricks.as_strided(flat, info.shape, strides, writeable=False)
-        return np.array(strided, order="C")
+        array = np.ndarray(info.shape, dtype, raw_bytes.data, 0, strides)
+        return array if array.flags.c_contiguous and array.flags.writeable else np.array(array, order="C")
 
     def _storage_size(self, key: str) -> int | None:
         """The bytes a storage really has; None when there is no such storage."""
@@ -74,20 +74,34 @@ class TorchContainer(Container):
     def _read_storage(self, key: str, start: int, size: int) -> memoryview:
         raise NotImplementedError
 
-    def _flatten(self, described: object, limit: int) -> Iterator[tuple[str, StridedTensor]]:
-        """Every tensor in nested dicts, lists and tuples, its key the path to it with dots, in the order stored."""
-        waiting: list[tuple[str, object, int]] = [("", described, 0)]
-        seen = 0
-        while waiting:
-            key, value, depth = waiting.pop()
-            seen += 1
-            if seen > limit or depth > _MAX_DEPTH or len(key) > MAX_KEY:
-                raise ContainerError("nests its tensors too deep, or in themselves", self.path)
-            if isinstance(value, StridedTensor):
-                yield key, value
-            elif isinstance(value, dict | list | tuple):
-                items = list(value.items() if isinstance(value, dict) else enumerate(value))
-                waiting += [(f"{key}.{name}" if depth else str(name), item, depth + 1) for name, item in items[::-1]]
+    def _flatten(self, described: object, pickle_size: int) -> Iterator[tuple[str, StridedTensor]]:
+        """Every tensor in nested dicts, lists and tuples, its key the path to it with dots, in the order stored.
+
+        A pickle can hold a list in itself, or twice in another sixty times over: the walk is bounded in depth, in steps
+        and in the names it makes.
+        """
+        if isinstance(described, StridedTensor):
+            yield self.path.stem, described
+            return
+        open_lists = [("", _items(described))]
+        steps = letters = 0
+        while open_lists:
+            path, items = open_lists[-1]
+            for name, value in items:
+                steps += 1
+                if not isinstance(value, StridedTensor | dict | list | tuple):
+                    continue
+                key = f"{path}{name}"
+                letters += len(key)
+                if steps > pickle_size or letters > _MAX_LETTERS or len(open_lists) > _MAX_DEPTH or len(key) > MAX_KEY:
+                    raise ContainerError("nests its tensors too deep, or in themselves", self.path)
+                if isinstance(value, StridedTensor):
+                    yield key, value
+                else:
+                    open_lists.append((f"{key}.", _items(value)))
+                    break
+            else:
+                open_lists.pop()
 
     def _checked(self, key: str, view: StridedTensor) -> TensorInfo:
         storage = view.storage
@@ -135,6 +149,13 @@ class TorchZip(TorchContainer):
 
     def _read_storage(self, key: str, start: int, size: int) -> memoryview:
         return self._archive.read(self._prefix + key, start, size)
+
+
+def _items(value: object) -> Iterator[tuple[object, object]]:
+    """Names and values of what may hold tensors; nothing of anything else."""
+    if isinstance(value, dict):
+        return iter(value.items())
+    return enumerate(value) if isinstance(value, list | tuple) else iter(())
 
 
 def is_torch_pickle(name: str) -> bool:

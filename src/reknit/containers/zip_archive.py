@@ -106,11 +106,14 @@ class ZipArchive:
             raise self._bad(f"the entry {name!r} has {entry.size:,} bytes but should have {start + size:,}")
         if entry.method == _STORED:
             return self._source.read(begin + start, size)
+        inflater = zlib.decompressobj(-zlib.MAX_WBITS)
         try:
-            head = zlib.decompressobj(-zlib.MAX_WBITS).decompress(self._source.read(begin, entry.packed), start + size)
+            head = inflater.decompress(
+                self._source.read(begin, entry.packed), start + size + 1
+            )  # 0 would mean no bound
         except zlib.error:
             raise self._bad(f"the entry {name!r} does not unpack") from None
-        return memoryview(head)[start:]
+        return memoryview(head)[start : start + size]
 
     def _find_directory(self) -> tuple[int, int, int]:
         """Where the central directory starts and stops, and how many entries it claims."""
