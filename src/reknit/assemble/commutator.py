@@ -1,0 +1,210 @@
+"""The order of residual blocks from the first-order effect of inversions: the commutator regression.
+
+Where it comes from. For blocks ``x -> x + F_k(x)`` in some order, one forward and one backward pass give ``r_k``, what
+block k adds to the stream, and ``u_k``, what it adds to the gradient of the answer v.f on the way back. Letting j run
+before i (i before j now) shifts the input of i by r_j and that of j by -r_i, so to leading order, bilinear in the sizes
+of the two blocks, the answer changes by ``D_ij = <u_i, r_j> - <u_j, r_i>``: the commutator of the two blocks seen from
+the head. The residual ``v.(y - f)`` is then the sum of D_ij over the pairs that stand the wrong way round, and least
+squares reads them off (docs/method.md has the derivation and the size of what is left out).
+
+Two phases, both new here:
+
+``anneal``  Far from the truth a column per pair is too many. Blocks get real positions p; the smoothed effect of moving
+            block k is ``J_k = sum_j K_s(p_j - p_k) D_kj`` with a Gaussian K_s, n columns in all. Damped Gauss-Newton
+            steps over FRESH rows each time, with s shrunk from half the depth to a fifth of it, always accepted.
+            The wide kernel is what escapes the local minima of swaps: from random orders of the 48-block puzzle it
+            leaves 30 to 60 of the 560 inversions in 40 passes over 128 rows (dev/log.md).
+``descend`` Near the truth several proposals are made from one trace (smoothed steps at three widths and dampings, all
+            pairs by ridge, disjoint adjacent swaps, single insertions), ranked by their predicted error, the best few
+            scored exactly on held rows, and the best one not yet visited is taken, even uphill.
+
+Cost: a step is one trace (three forward passes of its rows), ``R n^2 d`` flops for D, and a few forward passes of 128
+rows. It wants branches that are small beside the stream and no more than R n^2 numbers of memory.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from reknit.assemble.problem import Search
+from reknit.network.stack import Arrangement, Trace
+from reknit.solvers.least_squares import damped_solution
+from reknit.solvers.ordering import moved
+
+ANNEAL_STEPS, ANNEAL_ROWS, ANNEAL_DAMPING = 40, 128, 3.0
+WIDEST, NARROWEST = 0.5, 0.2
+"""Kernel widths of the annealing, as shares of the depth."""
+DESCENT_ROWS, SCORE_ROWS, MOST_ROWS = 256, 96, 4096
+SWAP_SHARE = 0.35
+"""Fitted share of an inversion above which a neighbour pair counts as inverted; one half would be symmetric, but the
+fit shrinks."""
+
+
+def inversion_effects(trace: Trace) -> Float[Tensor, "rows blocks blocks"]:
+    """``D[r, i, j] = <u_i, r_j> - <u_j, r_i>``: what inverting the blocks at positions i and j adds to the answer.
+
+    Antisymmetric in i and j; meant for i < j. Units: those of the answer.
+    """
+    pulled, added = trace.pulled.transpose(0, 1), trace.added.transpose(0, 1)
+    overlap = torch.bmm(pulled, added.transpose(1, 2))
+    return overlap - overlap.transpose(1, 2)
+
+
+def position_effects(
+    effects: Float[Tensor, "rows blocks blocks"], width: float
+) -> Float[Tensor, "rows blocks"]:
+    """What moving each block one place towards the head adds to the answer, smoothed over ``width`` places."""
+    n = effects.shape[1]
+    place = torch.arange(n, dtype=effects.dtype)
+    kernel = torch.exp(-0.5 * ((place[None] - place[:, None]) / width) ** 2) / (width * math.sqrt(2 * math.pi))
+    return torch.einsum("rij,ij->ri", effects, kernel)
+
+
+def insertion_effects(effects: Float[Tensor, "rows blocks blocks"]) -> Float[Tensor, "rows blocks blocks"]:
+    """First-order effect of taking the block at position i out and putting it back to stand at position q: [r, i, q].
+
+    Passing every block between inverts one pair each, so the effects are partial sums of a row of D.
+    """
+    n = effects.shape[1]
+    sums = torch.nn.functional.pad(effects.cumsum(2), (1, 0))
+    here = torch.arange(n)
+    upto = sums[:, here, here + 1][:, :, None]
+    later = sums[:, :, 1:] - upto
+    earlier = sums[:, :, :-1] - upto
+    return torch.where(here[None, :] > here[:, None], later, earlier)
+
+
+def _proposals(
+    effects: Float[Tensor, "rows blocks blocks"], residual: Float[Tensor, " rows"]
+) -> Iterator[list[int]]:
+    """Reorderings (position k gets the block now at ``order[k]``) that the residual speaks for."""
+    n = effects.shape[1]
+    place = torch.arange(n, dtype=effects.dtype)
+
+    def sort(positions: Float[Tensor, " blocks"]) -> list[int]:
+        order: list[int] = torch.argsort(positions, stable=True).tolist()
+        return order
+
+    for share in (0.17, 0.06, 0.02):
+        width = max(share * n, 0.7)
+        columns = position_effects(effects, width)
+        for damping in (3.0, 0.3, 0.03):
+            shift = damped_solution(columns, residual, damping)
+            yield sort(place + shift.clamp(-2 * width, 2 * width))
+    upper = torch.triu_indices(n, n, 1)
+    pairs = effects[:, upper[0], upper[1]]
+    for damping in (1.0, 0.1, 0.01):
+        share_inverted = effects.new_zeros(n, n)
+        share_inverted[upper[0], upper[1]] = damped_solution(pairs, residual, damping * n).clamp(0, 1)
+        yield sort(place + share_inverted.sum(1) - share_inverted.sum(0))
+    yield _disjoint_swaps(effects, residual)
+    yield from _insertions(effects, residual, 6)
+
+
+def _disjoint_swaps(effects: Float[Tensor, "rows blocks blocks"], residual: Float[Tensor, " rows"]) -> list[int]:
+    """The neighbour pairs that the residual calls inverted, strongest first, none overlapping another."""
+    n = effects.shape[1]
+    first = torch.arange(n - 1)
+    share = damped_solution(effects[:, first, first + 1], residual, 1e-3).tolist()
+    order, taken = list(range(n)), set[int]()
+    for k in sorted(range(n - 1), key=lambda k: -share[k]):
+        if share[k] < SWAP_SHARE:
+            break
+        if not taken & {k - 1, k, k + 1}:
+            taken.add(k)
+            order[k], order[k + 1] = order[k + 1], order[k]
+    return order
+
+
+def _insertions(
+    effects: Float[Tensor, "rows blocks blocks"], residual: Float[Tensor, " rows"], count: int
+) -> Iterator[list[int]]:
+    """The single insertions with the largest first-order gain."""
+    n = effects.shape[1]
+    change = insertion_effects(effects)
+    gain = 2 * torch.einsum("riq,r->iq", change, residual) - change.square().sum(0)
+    for flat in torch.topk(gain.flatten(), min(count, n * n)).indices.tolist():
+        source, target = divmod(flat, n)
+        if source != target:
+            yield moved(range(n), source, target)
+
+
+def _predicted_error(
+    effects: Float[Tensor, "rows blocks blocks"], residual: Float[Tensor, " rows"], orders: list[list[int]]
+) -> Float[Tensor, " orders"]:
+    """Mean squared error of each reordering to first order."""
+    place = torch.argsort(torch.tensor(orders), dim=1)
+    inverted = (place[:, :, None] > place[:, None, :]).triu(1).to(effects.dtype)
+    change = effects.flatten(1) @ inverted.flatten(1).T
+    return (residual[:, None] - change).square().mean(0)
+
+
+def anneal(search: Search, arrangement: Arrangement, steps: int = ANNEAL_STEPS, rows: int = ANNEAL_ROWS) -> Arrangement:
+    """Bring an order from anywhere into the neighbourhood of the truth; the pairs stay as they are."""
+    n = len(arrangement)
+    stack = search.problem.stack
+    best, held = math.inf, arrangement
+    for step in range(steps if n > 2 else 0):
+        share = WIDEST * (NARROWEST / WIDEST) ** (step / max(steps - 1, 1))
+        width = max(share * n, 1.0)
+        x, y = search.draw(rows)
+        trace, residual = search.residual(x, y, arrangement, stack)
+        error = float(residual.square().mean())
+        search.note("anneal", arrangement, error, len(x))
+        if error < best:
+            best, held = error, arrangement
+        columns = position_effects(inversion_effects(trace), width)
+        shift = damped_solution(columns, residual, ANNEAL_DAMPING).clamp(-width, width)
+        order = torch.argsort(torch.arange(n) + shift, stable=True).tolist()
+        if error < search.problem.solved_below or order == list(range(n)):
+            break
+        arrangement = arrangement.reordered(order)
+    return held
+
+
+def descend(
+    search: Search, arrangement: Arrangement, *, iterations: int = 60, patience: int = 6, rows: int = DESCENT_ROWS
+) -> tuple[float, Arrangement]:
+    """Put the order right from nearby; returns the error on the rows last used, and the arrangement.
+
+    Args:
+        search: the problem, its randomness and its log.
+        arrangement: where to start; its pairs stay as they are.
+        iterations: at most so many steps.
+        patience: steps without a better error before the rows are doubled (up to ``MOST_ROWS``), then given up.
+        rows: rows of the first regressions.
+    """
+    n, problem = len(arrangement), search.problem
+    visited, stalled, best = {arrangement}, 0, (math.inf, arrangement)
+    score_rows = max(SCORE_ROWS, rows // 3)
+    for _ in range(iterations if n > 1 else 0):
+        x, y = search.draw(rows)
+        trace, residual = search.residual(x, y, arrangement, problem.stack)
+        effects = inversion_effects(trace)
+        orders = [list(o) for o in dict.fromkeys(tuple(o) for o in _proposals(effects, residual))]
+        orders = [o for o in orders if arrangement.reordered(o) not in visited]
+        if not orders:
+            break
+        likely = torch.argsort(_predicted_error(effects, residual, orders))[:6].tolist()
+        tried = [arrangement.reordered(orders[k]) for k in likely]
+        x, y = x[:score_rows], y[:score_rows]
+        errors = [float((problem.stack.forward(x, a) - y).square().mean()) for a in tried]
+        error, arrangement = min(zip(errors, tried, strict=True), key=lambda pair: pair[0])
+        visited.add(arrangement)
+        search.note("order", arrangement, error, len(x))
+        stalled = 0 if error < 0.999 * best[0] else stalled + 1
+        best = min(best, (error, arrangement), key=lambda pair: pair[0])
+        if error < problem.solved_below:
+            break
+        if stalled >= patience:
+            if 2 * rows > min(len(problem.x), MOST_ROWS):
+                break
+            rows, score_rows, stalled = 2 * rows, 2 * score_rows, 0
+            best = (math.inf, best[1])
+            arrangement = best[1]
+    return best

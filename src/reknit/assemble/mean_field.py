@@ -1,0 +1,123 @@
+"""Pairs and order together, from the recorded outputs: a mean-field Gauss-Newton over both permutations.
+
+Used where the weights alone do not decide the pairs. The matching is relaxed to a doubly stochastic X (block k computes
+with the mixture ``sum_j X_kj B_j`` of all out-layers), the order to real positions p. One trace of the mixed network
+gives, to first order, what each entry of X and each position does to the answer:
+
+    dv.f / dX_kj = <g_k, B_j h_k + b_j>      g_k: gradient behind block k; h_k: its hidden activations
+    dv.f / dp_k  = sum_j K_s(p_j - p_k) D_kj    (see commutator.py)
+
+The residual is then a linear measurement of both. X_kj is taken as a Bernoulli variable, so its prior variance is
+X(1 - X): entries that are settled stay so, which anneals the problem by itself; positions have a prior deviation of
+``s``; what the linearisation leaves out counts as noise, in proportion to the residual. One update is a Kalman step
+(a ridge in the dual, rows x rows), followed by Sinkhorn's scaling and a re-sort. It starts from X = 1/n, where the
+branches average out and the network is nearly linear in X, so that order hardly matters yet; fresh rows every step.
+
+New here, as far as we know (dev/log.md has what it was compared with); kin to the relaxations of Mena et al., "Learning
+latent permutations with Gumbel-Sinkhorn networks", arXiv 1802.08665, but second order and without a temperature.
+
+Cost of a step on R rows: ``R n^2 h d`` flops for the columns and ``R^2 n^2 + R^3 / 3`` for the solve.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from reknit.assemble.commutator import NARROWEST, WIDEST, inversion_effects, position_effects
+from reknit.assemble.problem import Search
+from reknit.network.stack import Arrangement, Stack, Trace
+from reknit.solvers.assignment import best_matching, sinkhorn
+
+STEPS, ROWS, FIRST_ROWS = 30, 600, 2000
+LEAST_VARIANCE = 1e-3
+MODEL_NOISE = 0.5
+"""Share of the residual's variance put down to what the linearisation leaves out."""
+
+
+def pairing_effects(stack: Stack, trace: Trace) -> Float[Tensor, "rows blocks blocks"]:
+    """``[r, k, j] = <g_k, B_j h_k + b_j>``: what giving the block at position k the whole of out-layer j would add."""
+    n, rows, hidden = trace.hidden.shape
+    writers = stack.out_weight.permute(1, 0, 2).reshape(stack.width, -1)
+    effects = trace.hidden.new_empty(rows, n, stack.blocks)
+    for k in range(n):
+        reached = (trace.after[k] @ writers).view(rows, stack.blocks, hidden)
+        effects[:, k] = torch.bmm(reached, trace.hidden[k][:, :, None])[:, :, 0] + trace.after[k] @ stack.out_bias.T
+    return effects
+
+
+def _centred(
+    effects: Float[Tensor, "rows blocks blocks"], variance: Float[Tensor, "blocks blocks"]
+) -> Float[Tensor, "rows blocks blocks"]:
+    """Take off what no exchange can change: the variance-weighted means along rows and columns of X."""
+    effects = effects - (effects * variance).sum(2, keepdim=True) / variance.sum(1)[None, :, None]
+    return effects - (effects * variance).sum(1, keepdim=True) / variance.sum(0)[None, None, :]
+
+
+def _update(
+    pairing: Float[Tensor, "rows blocks blocks"],
+    position: Float[Tensor, "rows blocks"],
+    residual: Float[Tensor, " rows"],
+    mixture: Float[Tensor, "blocks blocks"],
+    width: float,
+) -> tuple[Float[Tensor, "blocks blocks"], Float[Tensor, " blocks"]]:
+    """One Kalman step: the change of the mixture and of the positions."""
+    variance = mixture * (1 - mixture) + LEAST_VARIANCE
+    scaled = (_centred(pairing, variance) * variance.sqrt()).flatten(1)
+    placed = position * width
+    gram = scaled @ scaled.T + placed @ placed.T
+    gram.diagonal().add_(MODEL_NOISE * float(residual.square().mean()) + 1e-12 * float(gram.diagonal().mean()) + 1e-30)
+    weights = torch.linalg.solve(gram, residual)
+    change = (scaled.T @ weights).view_as(mixture) * variance.sqrt()
+    return change, (placed.T @ weights) * width
+
+
+def mean_field(
+    search: Search,
+    order: list[int],
+    prior: Float[np.ndarray, "n n"] | None = None,
+    *,
+    steps: int = STEPS,
+    rows: int = ROWS,
+) -> Arrangement:
+    """Find pairs and order together; the result still wants ``descend`` and ``mend``.
+
+    Args:
+        search: the problem, its randomness and its log.
+        order: in-layers in the order to start from.
+        prior: a positive matrix, how likely in-layer i is to feed out-layer j; None: all alike.
+        steps: Kalman steps.
+        rows: rows of each step after the first, which takes up to ``FIRST_ROWS``.
+    """
+    stack, n = search.problem.stack, search.problem.blocks
+    mixture = torch.from_numpy(sinkhorn(np.ones((n, n)) if prior is None else prior)).to(stack.in_weight.dtype)
+    best, held = float("inf"), Arrangement(tuple(order), tuple(range(n)))
+    for step in range(steps):
+        width = max(n * WIDEST * (NARROWEST / WIDEST) ** (step / max(steps - 1, 1)), 1.0)
+        mixed = replace(
+            stack,
+            out_weight=torch.einsum("ij,jdh->idh", mixture, stack.out_weight),
+            out_bias=mixture @ stack.out_bias,
+        )
+        x, y = search.draw(FIRST_ROWS if step == 0 else rows)
+        trace, residual = search.residual(x, y, Arrangement(tuple(order), tuple(order)), mixed)
+        position = position_effects(inversion_effects(trace), width)
+        change, shift = _update(pairing_effects(stack, trace), position, residual, mixture[order], width)
+        plan = sinkhorn((mixture[order] + change).double().numpy())
+        mixture[order] = torch.from_numpy(plan).to(mixture.dtype)
+        moved = torch.argsort(torch.arange(n) + shift.clamp(-width, width), stable=True).tolist()
+        order = [order[k] for k in moved]
+        outs = best_matching(mixture.double().numpy())
+        arrangement = Arrangement(tuple(order), tuple(int(outs[i]) for i in order))
+        score_x, score_y = x[:ROWS], y[:ROWS]
+        error = float((stack.forward(score_x, arrangement) - score_y).square().mean())
+        search.note("pairs and order", arrangement, error, len(score_x))
+        if error < best:
+            best, held = error, arrangement
+        if error < search.problem.solved_below:
+            break
+    return held
