@@ -46,7 +46,7 @@ class ParquetFile:
     def read(self, names: Sequence[str]) -> Float[np.ndarray, "rows columns"]:
         """Columns as float64; nan where a value is missing."""
         places = np.cumsum([0, *self._head["numeric"]])
-        values = np.frombuffer(self._raw, "<f8").reshape(-1, self._rows)
+        values = np.frombuffer(self._raw, "<f8").reshape(places[-1], self._rows)
         picked = np.empty((self._rows, len(names)))
         for at, name in enumerate(names):
             k = self.names.index(name)
@@ -121,4 +121,4 @@ class NpzColumns:
         if not is_float(dtype) and not is_integer(dtype) and dtype != "bool":
             raise TableError(f"the array {key!r} is not numeric: it holds {dtype}", self.path, _REMEDY)
         array = self._container.read(key)
-        return array.reshape(self._rows, -1) if array.ndim == 1 else array
+        return array[:, None] if array.ndim == 1 else array

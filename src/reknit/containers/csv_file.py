@@ -105,8 +105,6 @@ class CsvFile:
             raise TableError(f"line {reader.line_num} is damaged: {error}", self.path) from None
 
     def _check_names(self) -> None:
-        if self.names == [""]:
-            raise TableError("has no header: its first line is empty", self.path, "Put the column names on top")
         if all(_NUMBER.fullmatch(name) for name in self.names):
             raise TableError("has no header: its first line holds numbers", self.path, "Put the column names on top")
         if len(self.names) == 1:
@@ -151,4 +149,6 @@ def _clean(data: bytes, path: Path) -> bytes:
         data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
     if not data.strip():
         raise TableError("is empty", path)
+    if not data[: data.find(b"\n")].strip():
+        raise TableError("has no header: its first line is empty", path, "Put the column names on top")
     return data if data.endswith(b"\n") else data + b"\n"

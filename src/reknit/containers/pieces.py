@@ -195,8 +195,7 @@ class _Reader:
             raise self.bad("scale", "has values that are not positive")
         zero = self._per_row("zero_point", rows) if "zero_point" in self.parts.tensors else 0.0
         container, info = self.parts.tensors["weight"]
-        # a product past the largest float32 is told as a non-finite value, not as a warning
-        with np.errstate(over="ignore"):
+        with np.errstate(over="ignore", invalid="ignore"):  # what overflows is told below, as a non-finite value
             weight = ((container.read(info.key).astype(np.float64) - zero) * scale).astype(np.float32)
         return self._finite("weight", weight), scale
 
@@ -206,15 +205,21 @@ class _Reader:
             raise self.bad(role, f"has the shape {info.shape}; one value, or one for each of {rows} rows, is expected")
         if not is_float(info.dtype) and not (role == "zero_point" and is_integer(info.dtype)):
             raise self.bad(role, f"is of the dtype {info.dtype}")
-        return self._finite(role, container.read(info.key).astype(np.float64)).reshape(-1, 1)
+        return self._finite(role, _cast(container.read(info.key), np.float64)).reshape(-1, 1)
 
     def _read(self, role: str) -> np.ndarray:
         container, info = self.parts.tensors[role]
         values = container.read(info.key)
-        return values if info.dtype == "float64" else values.astype(np.float32, copy=False)
+        return values if info.dtype == "float64" else _cast(values, np.float32)
 
     def _finite(self, role: str, values: np.ndarray) -> np.ndarray:
         finite = np.isfinite(values)
         if not finite.all():
             raise self.bad(role, f"holds {finite.size - int(finite.sum()):,} non-finite values of {finite.size:,}")
         return values
+
+
+def _cast(values: np.ndarray, dtype: type[np.floating]) -> np.ndarray:
+    """Another float dtype; a signalling NaN among the values is no cause for a warning here, it is told later."""
+    with np.errstate(invalid="ignore"):
+        return values.astype(dtype, copy=False)
