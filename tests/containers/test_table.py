@@ -67,6 +67,15 @@ def test_names_with_glob_characters_and_commas(tmp_path):
     assert read_table(path).inputs.tolist() == [[1, 2]]
 
 
+@pytest.mark.parametrize("name", ["x^0", "x\x9c", "BZh", "(\u00b5/\u00fd"])
+def test_text_that_begins_like_a_packed_file_is_text(tmp_path, name):
+    """Found by fuzzing: a table whose first column was named ``x^0`` was unpacked as a zlib stream."""
+    if name.isprintable():
+        assert read_table(written(tmp_path, f"{name},pred\n1,2\n")).input_names == (name,)
+    problem = f"the column 'a' is not numeric: line 2 holds {name!r}"
+    assert refused(written(tmp_path, f"a,pred\n{name},2\n")).startswith(problem)
+
+
 def test_incomplete_rows_are_dropped_and_counted(tmp_path):
     rows = ["1,2,3,", ",2,3,x", "1,NA,3,", "1,2,nan,", "1,2,inf,", "1,2,-Infinity,", "4,5,6,text"]
     table = read_table(written(tmp_path, "a,b,pred,true\n" + "\n".join(rows)))
@@ -114,6 +123,7 @@ def test_line_ends_marks_and_blank_lines_of_other_systems(tmp_path):
         ),
         ("a,a,pred\n1,2,3\n", "has two columns named 'a'. Rename one of them."),
         ("a,,pred\n1,2,3\n", "has a column named ''. Give every column a name."),
+        ('a,"b\n",pred\n1,2,3\n', "has a column named 'b\\n'. Give every column a name."),
         ("a\x1b,pred\n1,2\n", "has a column named 'a\\x1b'. Give every column a name."),
         ("a,pred\n", "has a header but no rows."),
         ("a,pred\n1,\n2,\n", "has no usable row: every row lacks a finite value, most often in 'pred'."),

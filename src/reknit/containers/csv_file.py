@@ -42,7 +42,7 @@ class CsvFile:
         self.path = source.path
         self._data = _clean(bytes(source.read(0, source.size)), source.path)
         header, self._rows, self._blank = self._measure_quoted() if b'"' in self._data else self._measure()
-        self.names = [name.strip() for name in header]
+        self.names = [name.strip(" \t") for name in header]
         self._check_names()
 
     def read(self, names: Sequence[str]) -> Float[np.ndarray, "rows columns"]:
@@ -53,9 +53,11 @@ class CsvFile:
         """
         at = {name: k for k, name in enumerate(self.names)}
         columns = [at[name] for name in names]
+        # a line of our own goes first: polars would unpack a file that begins like a packed one, such as with "x^"
+        text = b"0" + self._data[self._data.find(b"\n") :]
         try:
             frame = pl.read_csv(
-                io.BytesIO(_BLANK_LINES.sub(b"", self._data) if self._blank else self._data),
+                io.BytesIO(_BLANK_LINES.sub(b"", text) if self._blank else text),
                 has_header=False,
                 skip_rows=1,
                 columns=sorted(columns),
@@ -105,6 +107,7 @@ class CsvFile:
             raise TableError(f"line {reader.line_num} is damaged: {error}", self.path) from None
 
     def _check_names(self) -> None:
+        # a name over several lines is among those refused, so the header is one line
         if all(_NUMBER.fullmatch(name) for name in self.names):
             raise TableError("has no header: its first line holds numbers", self.path, "Put the column names on top")
         if len(self.names) == 1:

@@ -17,7 +17,7 @@ from reknit.errors import ContainerError
 _REMEDY = "reknit reads torch, safetensors, npz and npy files"
 _FOREIGN = (
     *((b"GGUF", "a GGUF file"), (b"\x89HDF\r\n\x1a\n", "an HDF5 file"), (b"PAR1", "a Parquet table")),
-    *((b"\x1f\x8b", "a gzip archive"), (b"\x28\xb5\x2f\xfd", "a zstd archive"), (b"BZh", "a bzip2 archive")),
+    *((b"\x1f\x8b", "a gzip archive"), (b"\x28\xb5\x2f\xfd", "a zstd archive"), (b"BZh91AY", "a bzip2 archive")),
     *((b"\xfd7zXZ\x00", "an xz archive"), (b"7z\xbc\xaf\x27\x1c", "a 7z archive"), (b"%PDF", "a PDF")),
     *((b"version https://git-lfs", "a Git LFS pointer, not the file itself"), (b"\x7fELF", "a program")),
     *((b"\x80\x02", "a bare pickle"), (b"\x80\x03", "a bare pickle"), (b"\x80\x04", "a bare pickle")),

@@ -10,7 +10,7 @@ import os
 import secrets
 import shutil
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from reknit.errors import OutputError
@@ -46,7 +46,8 @@ def write_file(path: str | Path, content: bytes | str, force: bool = False) -> N
     except OSError as error:
         raise _refused(path, error) from None
     finally:
-        staged.unlink(missing_ok=True)
+        with suppress(OSError):
+            staged.unlink()
 
 
 @contextmanager
