@@ -1,0 +1,1 @@
+"""Measured comparisons; each asserts that the answers are right before it prints a ratio."""
