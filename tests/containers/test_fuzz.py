@@ -7,6 +7,7 @@ Safetensors, npy and legacy torch files keep none; there a changed number is a n
 import io
 import time
 import tracemalloc
+import zipfile
 
 import numpy as np
 import pytest
@@ -153,6 +154,28 @@ def test_inspect_tells_damaged_files_apart_too(pile, data, format_):
     seen = bounded(lambda: inspect(pile, hash=True))
     assert len(seen.containers) + len(seen.others) == 3
     assert {str(error.where) for error in seen.others} <= {str(victim)}
+
+
+PICKLE = zipfile.ZipFile(io.BytesIO(VICTIMS["torch"])).read("archive/data.pkl")
+
+
+def repacked(pickle):
+    """A torch file around another pickle, every checksum right."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(VICTIMS["torch"])) as old, zipfile.ZipFile(buffer, "w") as new:
+        for name in old.namelist():
+            new.writestr(name, pickle if name == "archive/data.pkl" else old.read(name))
+    return buffer.getvalue()
+
+
+@settings(max_examples=300)
+@given(strategies.damaged(PICKLE))
+def test_a_damaged_pickle_under_a_sound_checksum(pile, pickle):
+    check(pile, "pickle", repacked(pickle))
+
+
+def test_the_undamaged_pickle_repacked_is_read(pile):
+    assert check(pile, "torch", repacked(PICKLE))
 
 
 def test_values_that_are_not_finite_among_good_pieces(pile):

@@ -45,7 +45,7 @@ class Piece:
     dtype: str
     bias_dtype: str | None
     file: Path
-    scale: Float[np.ndarray, "*rows 1"] | None = field(default=None, repr=False)
+    scale: Float[np.ndarray, "_ 1"] | None = field(default=None, repr=False)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -53,7 +53,7 @@ class Piece:
         shape: tuple[int, ...] = (self.weight if self.weight is not None else self._bias()).shape
         return shape
 
-    def weight_step(self) -> Float[np.ndarray, "*rows *columns"]:
+    def weight_step(self) -> Float[np.ndarray, "_ _"]:
         """One rounding step of each stored weight, absolute; rounding errs by up to half of it either way.
 
         Returns:
@@ -169,7 +169,7 @@ class _Reader:
             raise self.bad("bias", f"has the shape {info.shape}; a bias has one axis and is not empty")
         return self._finite("bias", self._read("bias"))
 
-    def read_weight(self) -> tuple[Float[np.ndarray, "rows columns"], Float[np.ndarray, "*rows 1"] | None]:
+    def read_weight(self) -> tuple[Float[np.ndarray, "rows columns"], Float[np.ndarray, "_ 1"] | None]:
         """The weight and, if it is quantized, its scale."""
         _, info = self.parts.tensors["weight"]
         if len(info.shape) != 2 or not info.nbytes:
@@ -188,7 +188,7 @@ class _Reader:
             return self._finite("weight", self._read("weight")), None
         return self._dequantize(info.shape[0])
 
-    def _dequantize(self, rows: int) -> tuple[Float[np.ndarray, "rows columns"], Float[np.ndarray, "*rows 1"]]:
+    def _dequantize(self, rows: int) -> tuple[Float[np.ndarray, "rows columns"], Float[np.ndarray, "_ 1"]]:
         """``(weight - zero_point) * scale``, row by row or all alike."""
         scale = self._per_row("scale", rows)
         if not (scale > 0).all():
@@ -199,7 +199,7 @@ class _Reader:
             weight = ((container.read(info.key).astype(np.float64) - zero) * scale).astype(np.float32)
         return self._finite("weight", weight), scale
 
-    def _per_row(self, role: str, rows: int) -> Float[np.ndarray, "*rows 1"]:
+    def _per_row(self, role: str, rows: int) -> Float[np.ndarray, "_ 1"]:
         container, info = self.parts.tensors[role]
         if info.shape not in {(), (1,), (1, 1), (rows,), (rows, 1)}:
             raise self.bad(role, f"has the shape {info.shape}; one value, or one for each of {rows} rows, is expected")
