@@ -110,12 +110,12 @@ def test_the_undamaged_file_is_read(pile, format_):
 @pytest.mark.parametrize("format_", FORMATS)
 def test_every_truncation(pile, format_):
     raw = VICTIMS[format_]
-    step = max(1, len(raw) // 400)
+    step = max(1, len(raw) // 150)
     assert not any(check(pile, format_, raw[:size]) for size in {*range(0, len(raw), step), len(raw) - 1})
 
 
 @pytest.mark.parametrize("format_", FORMATS)
-@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.data())
 def test_every_damage(pile, format_, data):
     check(pile, format_, data.draw(strategies.damaged(VICTIMS[format_])))
@@ -168,7 +168,7 @@ def repacked(pickle):
     return buffer.getvalue()
 
 
-@settings(max_examples=300)
+@settings(max_examples=150)
 @given(strategies.damaged(PICKLE))
 def test_a_damaged_pickle_under_a_sound_checksum(pile, pickle):
     check(pile, "pickle", repacked(pickle))
@@ -191,7 +191,7 @@ def test_values_that_are_not_finite_among_good_pieces(pile):
 TABLE = b"x_0,x_1,pred,true\n" + b"".join(b"%d.25,-0.5,1e-3,%d\n" % (k, k) for k in range(20))
 
 
-@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(strategies.damaged(TABLE))
 def test_damaged_tables(tmp_path_factory, raw):
     path = tmp_path_factory.getbasetemp() / "damaged.csv"
