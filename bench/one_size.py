@@ -1,0 +1,83 @@
+"""One synthetic network, put in order in a process of its own: ``python -m bench.one_size BLOCKS SEED THREADS``."""
+
+from __future__ import annotations
+
+import json
+import math
+import resource
+import sys
+import time
+
+import torch
+
+from reknit.assemble import commutator
+from reknit.assemble.problem import Problem, Search
+from reknit.network.activations import activation
+from reknit.network.norms import norm
+from reknit.network.stack import Arrangement, Stack
+from reknit.solvers.ordering import inversions
+
+WIDTH, HIDDEN, ROWS, BRANCH, FAR = 32, 64, 4000, 0.1, 3.0
+
+
+def synthetic(blocks: int, seed: int) -> Problem:
+    """Random blocks that add about ``BRANCH`` of the stream each; the outputs are recorded in float64."""
+    generator = torch.Generator().manual_seed(seed)
+
+    def draw(*shape: int, scale: float) -> torch.Tensor:
+        return torch.randn(*shape, generator=generator) * scale
+
+    none = norm("none")
+    stack = Stack(
+        draw(blocks, HIDDEN, WIDTH, scale=1 / math.sqrt(WIDTH)),
+        draw(blocks, HIDDEN, scale=0.5),
+        draw(blocks, WIDTH, HIDDEN, scale=BRANCH * math.sqrt(2 / HIDDEN)),
+        draw(blocks, WIDTH, scale=0.01),
+        draw(1, WIDTH, scale=1 / math.sqrt(WIDTH)),
+        draw(1, scale=1.0),
+        activation("relu"),
+        none,
+        none,
+    )
+    x = draw(ROWS, WIDTH, scale=1.0)
+    truth = Arrangement(tuple(range(blocks)), tuple(range(blocks)))
+    return Problem(stack, x, stack.to(torch.float64).forward(x.double(), truth).float())
+
+
+def nearby(blocks: int, seed: int) -> Arrangement:
+    """Every block up to a few places off."""
+    places = torch.arange(blocks) + FAR * (2 * torch.rand(blocks, generator=torch.Generator().manual_seed(seed)) - 1)
+    order = tuple(torch.argsort(places).tolist())
+    return Arrangement(order, order)
+
+
+def put_in_order(search: Search, start: Arrangement) -> Arrangement:
+    """The search for the order alone; the one place to adapt when its name changes."""
+    if hasattr(commutator, "search_order"):
+        commutator.search_order(search, start)
+    else:
+        commutator.descend(search, start)
+    assert search.best is not None
+    return search.best[1]
+
+
+def main(blocks: int, seed: int, threads: int) -> None:
+    torch.set_num_threads(threads)
+    problem, start = synthetic(blocks, seed), nearby(blocks, seed)
+    truth = Arrangement(tuple(range(blocks)), tuple(range(blocks)))
+    problem.mse(truth)
+    began = time.perf_counter()
+    problem.mse(truth)
+    check = time.perf_counter() - began
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    began = time.perf_counter()
+    found = put_in_order(Search(problem, seed=seed), start)
+    seconds = time.perf_counter() - began
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    line = {"solved": found == truth, "left": inversions(found.ins, truth.ins), "seconds": seconds, "check": check}
+    line |= {"inversions": inversions(start.ins, truth.ins), "peak": peak / 1024, "before": before / 1024}
+    print(json.dumps(line))
+
+
+if __name__ == "__main__":
+    main(*(int(value) for value in sys.argv[1:4]))
