@@ -32,6 +32,7 @@ from reknit.assemble.commutator import NARROWEST, WIDEST, inversion_effects, pos
 from reknit.assemble.problem import Search
 from reknit.network.stack import Arrangement, Stack, Trace
 from reknit.solvers.assignment import best_matching, sinkhorn
+from reknit.solvers.pool_matching import best_pairs, scale_to_pool
 
 STEPS, ROWS, FIRST_ROWS = 30, 600, 2000
 LEAST_VARIANCE = 1e-3
@@ -51,23 +52,38 @@ def pairing_effects(stack: Stack, trace: Trace) -> Float[Tensor, "rows blocks bl
 
 
 def _centred(
-    effects: Float[Tensor, "rows blocks blocks"], variance: Float[Tensor, "blocks blocks"]
-) -> Float[Tensor, "rows blocks blocks"]:
-    """Take off what no exchange can change: the variance-weighted means along rows and columns of X."""
-    effects = effects - (effects * variance).sum(2, keepdim=True) / variance.sum(1)[None, :, None]
-    return effects - (effects * variance).sum(1, keepdim=True) / variance.sum(0)[None, None, :]
+    effects: Float[Tensor, "rows items items"], variance: Float[Tensor, "items items"], pooled: bool
+) -> Float[Tensor, "rows items items"]:
+    """Take off what no exchange can change, the variance-weighted fit of a row term plus a column term.
+
+    In a pool an item's row and column share one sum, so there is one term per item instead of two.
+    """
+    n = len(variance)
+    rows, columns = variance.sum(1), variance.sum(0)
+    by_row, by_column = (effects * variance).sum(2), (effects * variance).sum(1)
+    if pooled:
+        system, target = torch.diag(rows + columns) + variance + variance.T, by_row + by_column
+        terms = torch.linalg.solve(system, target.T).T
+        return effects - terms[:, :, None] - terms[:, None, :]
+    system = torch.cat([torch.cat([torch.diag(rows), variance], 1), torch.cat([variance.T, torch.diag(columns)], 1)])
+    system = system + 1e-6 * float(rows.mean()) * torch.eye(2 * n)
+    terms = torch.linalg.solve(system, torch.cat([by_row, by_column], 1).T).T
+    return effects - terms[:, :n, None] - terms[:, None, n:]
 
 
 def _update(
     pairing: Float[Tensor, "rows blocks blocks"],
     position: Float[Tensor, "rows blocks"],
     residual: Float[Tensor, " rows"],
-    mixture: Float[Tensor, "blocks blocks"],
+    mixture: Float[Tensor, "items items"],
     width: float,
+    pooled: bool,
 ) -> tuple[Float[Tensor, "blocks blocks"], Float[Tensor, " blocks"]]:
     """One Kalman step: the change of the mixture and of the positions."""
     variance = mixture * (1 - mixture) + LEAST_VARIANCE
-    scaled = (_centred(pairing, variance) * variance.sqrt()).flatten(1)
+    if pooled:
+        variance.fill_diagonal_(1e-12)
+    scaled = (_centred(pairing, variance, pooled) * variance.sqrt()).flatten(1)
     placed = position * width
     gram = scaled @ scaled.T + placed @ placed.T
     gram.diagonal().add_(MODEL_NOISE * float(residual.square().mean()) + 1e-12 * float(gram.diagonal().mean()) + 1e-30)
@@ -93,11 +109,13 @@ def mean_field(
         steps: Kalman steps.
         rows: rows of each step after the first, which takes up to ``FIRST_ROWS``.
     """
-    stack, n = search.problem.stack, search.problem.blocks
-    mixture = torch.from_numpy(sinkhorn(np.ones((n, n)) if prior is None else prior)).to(stack.in_weight.dtype)
-    best, held = float("inf"), Arrangement(tuple(order), tuple(range(n)))
+    stack, pooled = search.problem.stack, search.problem.pooled
+    items = len(stack.in_weight)
+    scale = scale_to_pool if pooled else sinkhorn
+    mixture = torch.from_numpy(scale(np.ones((items, items)) if prior is None else prior)).to(stack.in_weight.dtype)
+    best, held = float("inf"), Arrangement((), ())
     for step in range(steps):
-        width = max(n * WIDEST * (NARROWEST / WIDEST) ** (step / max(steps - 1, 1)), 1.0)
+        width = max(items * WIDEST * (NARROWEST / WIDEST) ** (step / max(steps - 1, 1)), 1.0)
         mixed = replace(
             stack,
             out_weight=torch.einsum("ij,jdh->idh", mixture, stack.out_weight),
@@ -106,13 +124,19 @@ def mean_field(
         x, y = search.draw(FIRST_ROWS if step == 0 else rows)
         trace, residual = search.residual(x, y, Arrangement(tuple(order), tuple(order)), mixed)
         position = position_effects(inversion_effects(trace), width)
-        change, shift = _update(pairing_effects(stack, trace), position, residual, mixture[order], width)
-        plan = sinkhorn((mixture[order] + change).double().numpy())
-        mixture[order] = torch.from_numpy(plan).to(mixture.dtype)
-        moved = torch.argsort(torch.arange(n) + shift.clamp(-width, width), stable=True).tolist()
+        place = torch.tensor(order)
+        pairing = pairing_effects(stack, trace)
+        if pooled:  # columns follow the rows, so that row m and column m are the same item
+            pairing = pairing[:, :, place]
+            change, shift = _update(pairing, position, residual, mixture[place][:, place], width, pooled)
+            mixture[place[:, None], place[None, :]] += change
+        else:
+            change, shift = _update(pairing, position, residual, mixture[place], width, pooled)
+            mixture[place] += change
+        mixture = torch.from_numpy(scale(mixture.double().numpy())).to(stack.in_weight.dtype)
+        moved = torch.argsort(torch.arange(items) + shift.clamp(-width, width), stable=True).tolist()
         order = [order[k] for k in moved]
-        outs = best_matching(mixture.double().numpy())
-        arrangement = Arrangement(tuple(order), tuple(int(outs[i]) for i in order))
+        arrangement = _rounded(mixture.double().numpy(), order, pooled)
         score_x, score_y = x[:ROWS], y[:ROWS]
         error = float((stack.forward(score_x, arrangement) - score_y).square().mean())
         search.note("pairs and order", arrangement, error, len(score_x))
@@ -121,3 +145,10 @@ def mean_field(
         if error < search.problem.solved_below:
             break
     return held
+
+
+def _rounded(mixture: Float[np.ndarray, "items items"], order: list[int], pooled: bool) -> Arrangement:
+    """The nearest arrangement: the best matching of the mixture, in the order of its in-layers."""
+    pairs = dict(best_pairs(mixture)) if pooled else dict(enumerate(best_matching(mixture).tolist()))
+    ins = tuple(i for i in order if i in pairs)
+    return Arrangement(ins, tuple(pairs[i] for i in ins))

@@ -23,6 +23,7 @@ class Problem:
         stack: the layers, in the order of the pile, with the activation and norms under trial.
         x: recorded inputs, float32, one row a sample.
         y: recorded outputs, float32.
+        pooled: in- and out-layers have one shape and were not told apart: both stacks hold the same 2 n layers.
         floor: mean squared error that the right arrangement is expected to leave (decimals, dtype, noise).
     """
 
@@ -30,11 +31,12 @@ class Problem:
     x: Float[Tensor, "rows width"]
     y: Float[Tensor, "rows outputs"]
     floor: float = 0.0
+    pooled: bool = False
 
     @property
     def blocks(self) -> int:
         """Number of blocks, n."""
-        return self.stack.blocks
+        return self.stack.blocks // 2 if self.pooled else self.stack.blocks
 
     @property
     def variance(self) -> float:

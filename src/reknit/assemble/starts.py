@@ -8,6 +8,8 @@ it is often nearly reversed, so here too both ends are tried.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from jaxtyping import Float
@@ -26,37 +28,35 @@ def _correlation(vectors: Float[Tensor, "blocks features"]) -> Float[Tensor, "bl
     return unit @ unit.T
 
 
-def block_similarity(stack: Stack, outs: list[int]) -> Float[np.ndarray, "blocks blocks"]:
+def block_similarity(stack: Stack, pairs: Sequence[tuple[int, int]]) -> Float[np.ndarray, "blocks blocks"]:
     """How alike two blocks are in stream coordinates: readers ``A^T A``, writers ``B B^T`` and products ``B A``.
 
     For each of the three, the correlation of the entries (off the diagonal for the Grams), negative ones cut to zero,
     divided by its largest; the sum of the three. Symmetric, in [0, 3].
     """
-    readers = stack.in_weight.transpose(1, 2) @ stack.in_weight
-    writers = stack.out_weight[outs] @ stack.out_weight[outs].transpose(1, 2)
-    products = stack.out_weight[outs] @ stack.in_weight
+    ins, outs = torch.tensor(pairs).T
+    inner, outer = stack.in_weight[ins], stack.out_weight[outs]
+    readers, writers = inner.transpose(1, 2) @ inner, outer @ outer.transpose(1, 2)
     off = ~torch.eye(stack.width, dtype=torch.bool)
-    total = torch.zeros(stack.blocks, stack.blocks)
-    for features in (readers[:, off], writers[:, off], products.flatten(1)):
+    total = torch.zeros(len(pairs), len(pairs))
+    for features in (readers[:, off], writers[:, off], (outer @ inner).flatten(1)):
         alike = _correlation(features).clamp_min(0).fill_diagonal_(0)
         total += alike / alike.max().clamp_min(1e-30)
     return np.asarray(total.double().numpy(), dtype=np.float64)
 
 
 def start_order(
-    problem: Problem, outs: list[int], start: str, generator: torch.Generator, rows: int = 256
+    problem: Problem, pairs: Sequence[tuple[int, int]], start: str, generator: torch.Generator, rows: int = 256
 ) -> Arrangement:
-    """An arrangement in which in-layer i is paired with out-layer ``outs[i]``, ordered by the named start."""
-    stack, n = problem.stack, problem.blocks
+    """An arrangement of these (in-layer, out-layer) pairs in the order of the named start."""
+    stack, n = problem.stack, len(pairs)
+    given = Arrangement(tuple(i for i, _ in pairs), tuple(o for _, o in pairs))
     if start == "random":
-        order = torch.randperm(n, generator=generator).tolist()
-    elif start == "seriation":
-        order = fiedler_order(block_similarity(stack, outs)).tolist()
+        return given.reordered(torch.randperm(n, generator=generator).tolist())
+    if start == "seriation":
+        order = fiedler_order(block_similarity(stack, pairs)).tolist()
     else:
-        norms = stack.out_weight[outs].flatten(1).norm(dim=1)
+        norms = stack.out_weight[list(given.outs)].flatten(1).norm(dim=1)
         order = torch.argsort(norms, stable=True).tolist()
-    forward = Arrangement(tuple(order), tuple(outs[i] for i in order))
-    if start == "random":
-        return forward
-    backward = forward.reordered(list(range(n))[::-1])
-    return min((forward, backward), key=lambda a: problem.mse(a, rows))
+    forward = given.reordered(order)
+    return min((forward, forward.reordered(range(n)[::-1])), key=lambda a: problem.mse(a, rows))

@@ -10,10 +10,11 @@ that, and n R (2 d + h) numbers of memory.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 
 from reknit.network.activations import Activation
@@ -30,7 +31,7 @@ class Arrangement:
     def __len__(self) -> int:
         return len(self.ins)
 
-    def reordered(self, positions: list[int] | tuple[int, ...]) -> Arrangement:
+    def reordered(self, positions: Sequence[int]) -> Arrangement:
         """The same pairs in another order: position k gets the block now at ``positions[k]``."""
         return Arrangement(tuple(self.ins[p] for p in positions), tuple(self.outs[p] for p in positions))
 
@@ -145,6 +146,3 @@ class Stack:
             pulled[k] = self.norm.pullback(streams[k], self._eps(self.norm), inside @ self.in_weight[inner])
             gradient = gradient + pulled[k]
         return Trace(answer, added, pulled, after, hidden)
-
-
-

@@ -1,0 +1,261 @@
+"""The plan of a search: which architecture to suppose, where to start, what to try next, and when to stop.
+
+A search is a sequence of attempts. Attempt k depends on nothing but the seed, k and the best arrangement of the attempts
+before it, so a checkpoint after each is enough to go on to the same answer. The first takes what the weights propose;
+later ones draw new starting orders or let the outputs find pairs and order together. Whatever an attempt finds is
+polished, and handed to the other activations and norms that might fit it better.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from jaxtyping import Float
+
+from reknit.assemble.commutator import anneal, descend
+from reknit.assemble.hill_climb import delta_norm_order, hill_climb, norm_order
+from reknit.assemble.mean_field import mean_field
+from reknit.assemble.mend import mend
+from reknit.assemble.problem import OutOfTime, Problem, Search
+from reknit.assemble.starts import start_order
+from reknit.assemble.trace_ratio import trace_ratio
+from reknit.assemble.weight_pairing import WeightPairing, pair_by_weights
+from reknit.network.activations import activation
+from reknit.network.norms import NORMS, norm
+from reknit.network.stack import Arrangement
+from reknit.solvers.assignment import best_matching, doubly_standardised, edge_margins
+
+COMMON_ACTIVATIONS = ("relu", "gelu", "silu", "tanh", "gelu-tanh", "leaky-relu", "elu", "sigmoid")
+TRUSTED_COHERENCE = 3.0
+"""Coherence of the weights' matching from which later attempts keep its pairs."""
+MOST_ATTEMPTS = 12
+SCREEN_ROWS = 512
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What is supposed of the architecture beyond the shapes."""
+
+    activation: str
+    norm: str
+    final_norm: str
+
+    def __str__(self) -> str:
+        final = f", final norm {self.final_norm}" if self.final_norm != "none" else ""
+        return f"{self.activation}, norm {self.norm}{final}"
+
+
+def settings(act: str | None, block_norm: str | None) -> list[Setting]:
+    """The combinations to try, common ones first: what the user names is kept, the rest runs through the common ones."""
+    acts = COMMON_ACTIVATIONS if act is None else (activation(act).name,)
+    norms = tuple(NORMS) if block_norm is None else (norm(block_norm).name,)
+    pairs = [(kind, final) for kind in norms for final in dict.fromkeys((kind, "none"))]
+    return [Setting(a, kind, final) for kind, final in pairs for a in acts]
+
+
+@dataclass(frozen=True)
+class Held:
+    """The best arrangement so far, with the setting it holds for and its error on the rows searched."""
+
+    mse: float
+    setting: Setting
+    arrangement: Arrangement
+
+
+class Plan:
+    """The attempts on one problem.
+
+    Args:
+        problem: the layers and rows; its activation and norms are those of the first setting.
+        choices: settings to try.
+        method: ``commutator`` or ``hill-climb``.
+        start: where the first attempt starts.
+        seed: of everything drawn.
+        make_search: builds the ``Search`` of an attempt (deadline, listener) from its problem and seed.
+    """
+
+    def __init__(
+        self,
+        problem: Problem,
+        choices: list[Setting],
+        method: str,
+        start: str,
+        seed: int,
+        make_search: Callable[[Problem, int], Search],
+    ) -> None:
+        self.problem, self.choices, self.method, self.start, self.seed = problem, choices, method, start, seed
+        self.make_search = make_search
+        self.tried: dict[Setting, float] = {}
+        self.held: Held | None = None
+        self.repeats = 0
+
+    def suppose(self, setting: Setting) -> Problem:
+        """The problem under another setting."""
+        stack = replace(
+            self.problem.stack,
+            activation=activation(setting.activation),
+            norm=norm(setting.norm),
+            final_norm=norm(setting.final_norm),
+        )
+        return replace(self.problem, stack=stack)
+
+    def pair(self) -> WeightPairing:
+        """Propose pairs from the weights; the published method uses the trace ratio alone."""
+        if self.method == "hill-climb" and not self.problem.pooled:
+            scores = trace_ratio(self.problem.stack)
+            outs = best_matching(scores)
+            margins = tuple(edge_margins(doubly_standardised(scores), outs).tolist())
+            pairs = tuple((i, int(j)) for i, j in enumerate(outs))
+            self.weights = WeightPairing(pairs, doubly_standardised(scores), margins, 0.0)
+        else:
+            self.weights = pair_by_weights(self.problem.stack, self.problem.pooled)
+        return self.weights
+
+    @property
+    def solved(self) -> bool:
+        """Whether the best arrangement is as good as the right one would be."""
+        return self.held is not None and self.held.mse <= self.problem.solved_below
+
+    def run(self, first: int, finished: Callable[[int], None]) -> int:
+        """Run attempts from number ``first`` until one solves it, two agree, or there are no more; returns the next.
+
+        ``finished(k)`` is called after attempt k - 1, when everything that attempt k needs is held.
+        """
+        attempt = first
+        most = 1 if self.method == "hill-climb" else MOST_ATTEMPTS
+        while attempt < most and not self.solved and self.repeats < 2:
+            self.attempt(attempt)
+            attempt += 1
+            finished(attempt)
+        return attempt
+
+    def attempt(self, number: int) -> None:
+        """Run one attempt and keep what it finds if it is better."""
+        if number == 1 and len(self.choices) > 1:
+            self._screen()
+        setting, before = self._setting(number), self.held
+        search = self.make_search(self.suppose(setting), self.seed * 1000 + number)
+        try:
+            found = self._search(search, number)
+        except OutOfTime:
+            if search.best is not None:
+                self._take(search, setting, search.best[1])
+            raise
+        self._take(search, setting, found)
+        if self.held is not before:
+            self.repeats = 0
+        elif before is not None and found == before.arrangement and not self._refines(number):
+            self.repeats += 1
+
+    @staticmethod
+    def _refines(number: int) -> bool:
+        """Whether an attempt starts from the best arrangement instead of afresh."""
+        return number % 3 == 2
+
+    def _setting(self, number: int) -> Setting:
+        if number == 0 or len(self.tried) < 2:
+            return self.choices[0]
+        ranked = sorted(self.choices, key=lambda s: self.tried.get(s, np.inf))
+        # the best three settings take turns, the best more often
+        return ranked[(0, 0, 1, 0, 1, 2)[number % 6] % len(ranked)]
+
+    def _search(self, search: Search, number: int) -> Arrangement:
+        if self.method == "hill-climb":
+            return self._published(search)
+        trusted = self.weights.coherence >= TRUSTED_COHERENCE
+        if number == 0:
+            arrangement = start_order(search.problem, self.weights.pairs, self.start, search.generator)
+            search.note("start", arrangement, search.problem.mse(arrangement, 256), 256)
+            if self.start == "random":
+                arrangement = anneal(search, arrangement)
+            if not trusted and self.problem.blocks > 2:
+                return descend(search, arrangement, iterations=12)[1]
+            return descend(search, arrangement, iterations=40)[1]
+        if trusted and number % 3 != 0:
+            arrangement = start_order(search.problem, self.weights.pairs, "random", search.generator)
+            arrangement = descend(search, anneal(search, arrangement), iterations=40)[1]
+        else:
+            arrangement = self._jointly(search, number)
+        return mend(search, arrangement)
+
+    def _jointly(self, search: Search, number: int) -> Arrangement:
+        items = len(self.problem.stack.in_weight)
+        order = torch.randperm(items, generator=search.generator).tolist()
+        if self._refines(number) and self.held is not None:  # soften the best and look again from there
+            prior = np.full((items, items), 0.3 / items)
+            prior[list(self.held.arrangement.ins), list(self.held.arrangement.outs)] += 0.7
+            rest = [i for i in order if i not in set(self.held.arrangement.ins)]
+            order = [*self.held.arrangement.ins, *rest]
+        else:
+            prior = np.exp((0.5 if number % 2 else 0.25) * self.weights.scores.clip(-6, 6))
+        found = mean_field(search, order, prior)
+        return descend(search, found, iterations=30)[1]
+
+    def _published(self, search: Search) -> Arrangement:
+        pairs = self.weights.pairs
+        given = Arrangement(tuple(i for i, _ in pairs), tuple(o for _, o in pairs))
+        if self.start == "delta-norm":
+            order = delta_norm_order(search, given)
+        elif self.start == "norm":
+            order = norm_order(search.problem.stack, given.outs)
+        else:
+            return hill_climb(search, start_order(search.problem, pairs, self.start, search.generator))
+        return hill_climb(search, given.reordered(order), ranking=self.start == "delta-norm")
+
+    def _screen(self) -> None:
+        """Rank the settings by what a short search leaves under each."""
+        for k, setting in enumerate(self.choices):
+            search = self.make_search(self.suppose(setting), self.seed * 1000 + 500 + k)
+            if self.weights.coherence >= TRUSTED_COHERENCE:
+                arrangement = start_order(search.problem, self.weights.pairs, "random", search.generator)
+                anneal(search, arrangement, steps=14)
+            else:
+                items = len(self.problem.stack.in_weight)
+                order = torch.randperm(items, generator=search.generator).tolist()
+                mean_field(search, order, np.exp(0.25 * self.weights.scores.clip(-6, 6)), steps=3)
+            if search.best is not None:
+                self._note(setting, search.best[0])
+
+    def _note(self, setting: Setting, mse: float) -> None:
+        self.tried[setting] = min(mse, self.tried.get(setting, np.inf))
+
+    def _take(self, search: Search, setting: Setting, arrangement: Arrangement) -> None:
+        for candidate in self._candidates(search, arrangement):
+            mse = search.problem.mse(candidate)
+            self._note(setting, mse)
+            for other, error in self._others(candidate, setting, mse):
+                self.keep(other, candidate, error)
+            self.keep(setting, candidate, mse)
+
+    def _candidates(self, search: Search, arrangement: Arrangement) -> Iterator[Arrangement]:
+        yield arrangement
+        if search.best is not None and search.best[1] != arrangement:
+            yield search.best[1]
+
+    def _others(self, arrangement: Arrangement, setting: Setting, mse: float) -> Iterator[tuple[Setting, float]]:
+        """Settings that explain the same arrangement better, on a share of the rows, then on all of them."""
+        if mse <= self.problem.solved_below:
+            return
+        for other in self.choices:
+            if other != setting:
+                problem = self.suppose(other)
+                error = problem.mse(arrangement, SCREEN_ROWS)
+                self._note(other, error)
+                if error < 0.9 * mse:
+                    yield other, problem.mse(arrangement)
+
+    def keep(self, setting: Setting, arrangement: Arrangement, mse: float) -> None:
+        """Hold an arrangement if it is better than the one held."""
+        if self.held is None or mse < self.held.mse:
+            self.held = Held(mse, setting, arrangement)
+
+
+def in_final_order(arrangement: Arrangement, scores: Float[np.ndarray, "items items"]) -> Float[np.ndarray, "blocks blocks"]:
+    """Scores rearranged so that the pairs of an arrangement lie on the diagonal."""
+    rows, columns = list(arrangement.ins), list(arrangement.outs)
+    return np.asarray(scores[np.ix_(rows, columns)], dtype=np.float64)
+
+

@@ -1,0 +1,164 @@
+"""From an arrangement to a verdict (docs/verdicts.md): the error against what may remain, and every near rival."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from reknit.assemble.floor import Floor, Steps, measure_floor
+from reknit.assemble.proof import Proof, Tested, prove
+from reknit.assemble.result import Move, Residual, Verdict
+from reknit.network.stack import Arrangement, Stack
+
+SPARE_BITS = 20.0
+"""Bits of information the outputs must carry beyond what naming the arrangement takes."""
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """A verdict with all it rests on."""
+
+    verdict: Verdict
+    reason: str
+    residual: Residual
+    undecided: tuple[Move, ...]
+    proof: Proof
+    floor: Floor
+
+
+@dataclass(frozen=True)
+class Names:
+    """Piece names and contents at each position of an arrangement."""
+
+    ins: Sequence[str]
+    outs: Sequence[str]
+    in_content: Sequence[str]
+    out_content: Sequence[str]
+
+
+def _named(tested: Tested, names: Names) -> Move:
+    move = tested.move
+    i, j = move.first, move.second
+    if move.kind == "exchange":
+        pieces: tuple[str, ...] = (names.outs[i], names.outs[j])
+    elif move.kind == "swap":
+        pieces = (names.ins[i], names.outs[i], names.ins[j], names.outs[j])
+    else:
+        pieces = (names.ins[i], names.outs[i])
+    return Move(move.kind, pieces, tested.change, tested.z)
+
+
+def _identical(names: Names) -> list[Move]:
+    """Pieces of identical content: which is which cannot be known."""
+    found = []
+    for labels, contents in ((names.ins, names.in_content), (names.outs, names.out_content)):
+        first: dict[str, str] = {}
+        for label, content in zip(labels, contents, strict=True):
+            if content in first:
+                found.append(Move("exchange", (first[content], label), 0.0, 0.0))
+            else:
+                first[content] = label
+    return found
+
+
+def _bits(y: Float[Tensor, "rows outputs"], spread: float) -> float:
+    """How much the recorded outputs say: rows times log2 of their deviation over the error's, summed over outputs."""
+    if len(y) < 2:
+        return 0.0
+    ratio = (y.std(0) / max(spread, 1e-300)).clamp_min(1.0)
+    return float(len(y) * torch.log2(ratio).sum())
+
+
+def _bits_needed(blocks: int, pooled: bool) -> float:
+    ways = math.lgamma(2 * blocks + 1) if pooled else 2 * math.lgamma(blocks + 1)
+    return ways / math.log(2)
+
+
+def judge(
+    stack: Stack,
+    x: Float[Tensor, "rows width"],
+    y: Float[Tensor, "rows outputs"],
+    arrangement: Arrangement,
+    steps: Steps,
+    names: Names,
+    *,
+    pooled: bool = False,
+) -> Judgement:
+    """Judge an arrangement on all rows, in float64.
+
+    Args:
+        stack: the layers, float32.
+        x: recorded inputs, float64.
+        y: recorded outputs, float64.
+        arrangement: what is claimed.
+        steps: the rounding of pieces and table, and stated noise.
+        names: of the pieces at each position.
+        pooled: roles were found by evidence, too.
+    """
+    single = x.float()
+    answers = stack.to(torch.float64).forward(x, arrangement)
+    error = y - answers
+    floor = measure_floor(stack, single, y, arrangement, answers, steps)
+    mse, max_abs = float(error.square().mean()), float(error.abs().max())
+    variance = float((y - y.mean(0)).square().mean())
+    residual = Residual(mse, max_abs, len(y), floor.tolerance, floor.mse, variance)
+    reproduced = max_abs <= floor.tolerance
+    at_floor = steps.known and mse <= floor.highest
+    if not (reproduced or at_floor):
+        empty = Proof(0.0, {}, {}, (), None)
+        return Judgement("failed", _why_not(mse, variance, floor, steps), residual, (), empty, floor)
+    proof = prove(stack, single, error, arrangement, floor, pulls=not reproduced)
+    undecided = (*_identical(names), *(_named(t, names) for t in proof.undecided))
+    needed = _bits_needed(len(arrangement), pooled) + SPARE_BITS
+    carried = _bits(y, math.sqrt(max(mse, floor.white)))
+    verdict, reason = _verdict(residual, floor, proof, undecided, (carried, needed), reproduced)
+    return Judgement(verdict, reason, residual, undecided, proof, floor)
+
+
+def _why_not(mse: float, variance: float, floor: Floor, steps: Steps) -> str:
+    share = mse / variance if variance > 0 else math.inf
+    known = ", ".join(floor.parts) if steps.known else "float32 rounding"
+    return (
+        f"the best arrangement leaves a mean squared error of {mse:.3g} ({share:.2g} of the outputs' variance), "
+        f"more than {known} explains ({floor.highest:.2g})"
+    )
+
+
+def _verdict(
+    residual: Residual,
+    floor: Floor,
+    proof: Proof,
+    undecided: Sequence[Move],
+    bits: tuple[float, float],
+    reproduced: bool,
+) -> tuple[Verdict, str]:
+    total = sum(proof.counts.values())
+    if undecided:
+        kinds = ", ".join(sorted({f"{m.kind} of {' and '.join(m.pieces[:4])}" for m in undecided})[:3])
+        return "ambiguous", f"the data do not decide {len(undecided)} of {total} near rearrangements: {kinds}"
+    if bits[0] < bits[1]:
+        return "ambiguous", (
+            f"{residual.rows} rows carry about {bits[0]:.0f} bits and naming the arrangement takes {bits[1]:.0f}: "
+            "another arrangement may fit as well"
+        )
+    tested = f"all {total} near rearrangements are rejected (z at least {min(proof.rejected_z.values(), default=0):.3g})"
+    if reproduced:
+        return "exact", (
+            f"every one of {residual.rows} rows is reproduced in float64 within {floor.tolerance:.2g} "
+            f"(largest error {residual.max_abs:.2g}), and {tested}"
+        )
+    pull = proof.strongest_pull
+    if pull is not None and pull.pull_z > proof.level:
+        return "failed", (
+            f"the error is no larger than {', '.join(floor.parts)} explains, but it still correlates with "
+            f"a {pull.move.kind} of positions {pull.move.first} and {pull.move.second} (z {pull.pull_z:.1f})"
+        )
+    return "consistent", (
+        f"the mean squared error {residual.mse:.3g} is what {', '.join(floor.parts)} explains "
+        f"(up to {floor.highest:.3g}), and {tested}"
+    )

@@ -1,0 +1,97 @@
+"""Mend an arrangement that is nearly right: exchange out-layers where the residual asks for it, then order again.
+
+The residual of a nearly right network is, to first order, the sum of the effects of the exchanges and insertions that
+are missing. All exchanges are screened by their first-order gain from one trace, the best few scored exactly on the
+same rows, the best one taken; the order is put right after every exchange that helped. A plateau that a few wrong pairs
+explain ends here.
+"""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from reknit.assemble.commutator import descend
+from reknit.assemble.mean_field import pairing_effects
+from reknit.assemble.moves import Rearrangement, all_moves
+from reknit.assemble.problem import Problem, Search
+from reknit.assemble.proof import first_order_effects
+from reknit.network.stack import Arrangement, Stack, Trace
+
+ROWS, SHORTLIST, ROUNDS, POLISH_ROWS = 384, 16, 12, 2000
+
+
+def exchange_effects(
+    stack: Stack, trace: Trace, arrangement: Arrangement
+) -> Float[Tensor, "rows blocks blocks"]:
+    """First-order effect on the answer of exchanging the out-layers of positions i and j: [r, i, j], symmetric."""
+    own = pairing_effects(stack, trace)[:, :, torch.tensor(arrangement.outs)]
+    kept = torch.diagonal(own, dim1=1, dim2=2)
+    one_way = own - kept[:, :, None]
+    return one_way + one_way.transpose(1, 2)
+
+
+def best_exchange(search: Search, arrangement: Arrangement, rows: int = ROWS) -> Arrangement | None:
+    """The exchange of two out-layers that lowers the error most on fresh rows; None if none does."""
+    problem, n = search.problem, len(arrangement)
+    if n < 2:
+        return None
+    x, y = search.draw(rows)
+    trace, residual = search.residual(x, y, arrangement, problem.stack)
+    effects = exchange_effects(problem.stack, trace, arrangement)
+    gain = 2 * torch.einsum("rij,r->ij", effects, residual) - effects.square().sum(0)
+    upper = torch.triu_indices(n, n, 1)
+    ranked = torch.topk(gain[upper[0], upper[1]], min(SHORTLIST, upper.shape[1])).indices
+    here = float((problem.stack.forward(x, arrangement) - y).square().mean())
+    best, found = here, None
+    for k in ranked.tolist():
+        trial = Rearrangement("exchange", int(upper[0, k]), int(upper[1, k])).apply(arrangement)
+        error = float((problem.stack.forward(x, trial) - y).square().mean())
+        if error < best * (1 - 1e-6):
+            best, found = error, trial
+    if found is not None:
+        search.note("mend", found, best, len(x))
+    return found
+
+
+def mend(search: Search, arrangement: Arrangement, rounds: int = ROUNDS) -> Arrangement:
+    """Exchange and reorder until neither helps or the arrangement explains the data."""
+    error = search.problem.mse(arrangement, 2 * ROWS)
+    for _ in range(rounds):
+        if error <= search.problem.solved_below:
+            break
+        trial = best_exchange(search, arrangement)
+        if trial is None:
+            break
+        trial = descend(search, trial, iterations=10, patience=3)[1]
+        found = search.problem.mse(trial, 2 * ROWS)
+        if found >= error:
+            break
+        arrangement, error = trial, found
+    return arrangement
+
+
+def polish(problem: Problem, arrangement: Arrangement, rounds: int = 30) -> Arrangement:
+    """Take single moves as long as they lower the error over all rows: the end of a search that noise keeps from zero.
+
+    Moves are ranked by their first-order gain on up to ``POLISH_ROWS`` rows and the best few are scored exactly.
+    """
+    moves = all_moves(len(arrangement))
+    if not moves:
+        return arrangement
+    x, y = problem.x[:POLISH_ROWS], problem.y[:POLISH_ROWS]
+    generator = torch.Generator().manual_seed(0)
+    error = problem.mse(arrangement)
+    for _ in range(rounds):
+        direction = torch.ones_like(y) if y.shape[1] == 1 else torch.randn(y.shape, generator=generator)
+        residual = ((y - problem.stack.forward(x, arrangement)) * direction).sum(1)
+        effects = first_order_effects(problem.stack, x, direction, arrangement, moves)
+        gain = 2 * effects @ residual - effects.square().sum(1)
+        ranked = torch.topk(gain, min(SHORTLIST, len(moves))).indices.tolist()
+        trials = [moves[k].apply(arrangement) for k in ranked]
+        found, best = min(((problem.mse(trial), trial) for trial in trials), key=lambda pair: pair[0])
+        if found >= error:
+            break
+        arrangement, error = best, found
+    return arrangement

@@ -1,0 +1,257 @@
+"""Is it the only one? Every near rearrangement, tested against the data (docs/verdicts.md).
+
+For an arrangement with answers f and residual e = y - f, and a move that changes the answers by delta, the data
+speak for the move in proportion ``c = <e, delta> / <delta, delta>``: 1 if the moved arrangement made them, 0 if this one
+did. With disturbances of variance ``sigma^2`` on every answer, and simulated common errors whose own c has variance
+``V``, c has standard error ``sqrt(sigma^2 / <delta, delta> + V)``, so the move is rejected when
+
+    z = (1 - c) / sqrt(sigma^2 / <delta, delta> + V)
+
+reaches a level at which all moves together would be rejected wrongly once in a million. A move that changes nothing
+has z = 0 and is never rejected.
+
+Three rounds, each only for what the one before left: (1) every move exactly on a few rows, all in one sweep (moves.py);
+(2) first-order effects on all rows, rejecting only where twice the remainder seen in round 1 could not matter; (3)
+exactly, on growing numbers of rows up to all of them.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from scipy.stats import norm as gaussian
+from torch import Tensor
+
+from reknit.assemble.commutator import insertion_effects, inversion_effects
+from reknit.assemble.floor import Floor
+from reknit.assemble.mean_field import pairing_effects
+from reknit.assemble.moves import Rearrangement, all_moves, move_effects
+from reknit.network.stack import Arrangement, Stack
+
+WRONGLY = 1e-6
+"""Chance that any move is rejected although it is the truth (family-wise, Bonferroni)."""
+SWEEP_ROWS, SECOND_SWEEP, MANY, CHUNK = 4, 32, 200, 1000
+REMAINDER_SAFETY = 2.0
+
+
+@dataclass(frozen=True)
+class Tested:
+    """What the data say of one move.
+
+    Attributes:
+        move: the move, by position.
+        z: standard errors between the data and the moved arrangement; at or above the level: rejected.
+        pull: c, how far the residual speaks for the move: 0 for this arrangement, 1 for the moved one.
+        pull_z: c in its standard errors.
+        change: what the move adds to the mean squared error.
+    """
+
+    move: Rearrangement
+    z: float
+    pull: float
+    pull_z: float
+    change: float
+
+
+@dataclass(frozen=True)
+class Proof:
+    """The outcome for all moves: how many there were, which are not rejected, and the weakest rejection."""
+
+    level: float
+    counts: Mapping[str, int]
+    rejected_z: Mapping[str, float]
+    undecided: tuple[Tested, ...]
+    strongest_pull: Tested | None
+
+
+@dataclass
+class _Sums:
+    """Per move: <delta, delta>, <e, delta>, <draw, delta> for every simulated error, and the rows they cover."""
+
+    size: Float[Tensor, " moves"]
+    overlap: Float[Tensor, " moves"]
+    common: Float[Tensor, "draws moves"]
+    count: int
+
+    @classmethod
+    def of(
+        cls,
+        delta: Float[Tensor, "moves rows outputs"],
+        error: Float[Tensor, "rows outputs"],
+        draws: Float[Tensor, "draws rows outputs"],
+    ) -> _Sums:
+        flat, wide = delta.flatten(1).double(), draws.flatten(1)
+        return cls(flat.square().sum(1), flat @ error.flatten(), wide @ flat.T, error.numel())
+
+    def plus(self, other: _Sums) -> _Sums:
+        return _Sums(
+            self.size + other.size, self.overlap + other.overlap, self.common + other.common, self.count + other.count
+        )
+
+    def pull(self) -> Float[Tensor, " moves"]:
+        return self.overlap / self.size.clamp_min(1e-300)
+
+    def standard_error(self, sigma2: float) -> Float[Tensor, " moves"]:
+        size = self.size.clamp_min(1e-300)
+        spread = (self.common / size).square().mean(0) if len(self.common) else torch.zeros_like(size)
+        return (sigma2 / size + spread).sqrt()
+
+    def z(self, sigma2: float) -> Float[Tensor, " moves"]:
+        """Standard errors from the moved arrangement; 0 where the move changes nothing."""
+        value = (1 - self.pull()) / self.standard_error(sigma2)
+        return torch.where(self.size > 0, value, torch.zeros_like(value))
+
+
+def rejection_level(moves: int) -> float:
+    """The z at which one true move in ``moves`` tests would be rejected with chance ``WRONGLY`` in all."""
+    return float(gaussian.isf(WRONGLY / max(moves, 1)))
+
+
+def first_order_effects(
+    stack: Stack,
+    x: Float[Tensor, "rows width"],
+    direction: Float[Tensor, "rows outputs"],
+    arrangement: Arrangement,
+    moves: list[Rearrangement],
+) -> Float[Tensor, "moves rows"]:
+    """Effects of the moves on the answers along one direction per row, to first order, from one trace."""
+    trace = stack.trace(x, direction, arrangement)
+    first = torch.tensor([m.first for m in moves])
+    second = torch.tensor([m.second for m in moves])
+    exchange = torch.tensor([m.kind == "exchange" for m in moves])
+    effects = x.new_empty(len(moves), len(x))
+    if (~exchange).any():
+        effects[~exchange] = insertion_effects(inversion_effects(trace))[:, first[~exchange], second[~exchange]].T
+    if exchange.any():
+        pairing = pairing_effects(stack, trace)[:, :, torch.tensor(arrangement.outs)]
+        i, j = first[exchange], second[exchange]
+        effects[exchange] = (pairing[:, i, j] - pairing[:, i, i] + pairing[:, j, i] - pairing[:, j, j]).T
+    return effects
+
+
+class _Tester:
+    """The running state of a proof: which moves are still open and what is known of each."""
+
+    def __init__(
+        self, stack: Stack, x: Tensor, error: Tensor, arrangement: Arrangement, floor: Floor, level: float
+    ) -> None:
+        self.stack, self.x, self.error = stack, x, error
+        self.arrangement, self.floor, self.level = arrangement, floor, level
+        observed = float(error.square().mean()) if error.numel() else 0.0
+        common = float(floor.draws.square().mean()) if len(floor.draws) else 0.0
+        # a float32 effect is itself rounded, twice
+        self.sigma2 = max(observed - common, floor.white) + 2 * floor.rounding**2
+        self.tested: dict[Rearrangement, Tested] = {}
+        self.seen: dict[Rearrangement, Tensor] = {}
+
+    def sums(self, delta: Tensor, rows: slice) -> _Sums:
+        return _Sums.of(delta, self.error[rows], self.floor.draws[:, rows])
+
+    def record(self, moves: list[Rearrangement], sums: _Sums) -> list[Rearrangement]:
+        """Note what the sums say; returns the moves still open."""
+        z, pull, error = sums.z(self.sigma2), sums.pull(), sums.standard_error(self.sigma2)
+        change = (sums.size - 2 * sums.overlap) / max(sums.count, 1)
+        columns = (z.tolist(), pull.tolist(), (pull / error).tolist(), change.tolist())
+        for move, *values in zip(moves, *columns, strict=True):
+            self.tested[move] = Tested(move, *values)
+        return [m for m in moves if self.tested[m].z < self.level]
+
+    def sweep(self, moves: list[Rearrangement], rows: int) -> list[Rearrangement]:
+        """Round 1, on the first rows, in slices that keep the forks in cache; returns the moves still open."""
+        parts = [move_effects(self.stack, part, self.arrangement, moves) for part in self.x[:rows].split(SWEEP_ROWS)]
+        delta = torch.cat(parts, 1)
+        self.seen = {move: delta[k] for k, move in enumerate(moves)}
+        return self.record(moves, self.sums(delta, slice(0, rows)))
+
+    def screen(self, moves: list[Rearrangement]) -> list[Rearrangement]:
+        """Round 2: first-order effects on all rows, trusted as far as round 1 bears them out."""
+        seen = torch.stack([self.seen[move] for move in moves])
+        generator = torch.Generator().manual_seed(1)
+        shape = self.error.shape
+        one = shape[1] == 1
+        direction = torch.ones(shape) if one else torch.randn(shape, generator=generator)
+        total: _Sums | None = None
+        remainder = torch.zeros(len(moves))
+        for begin in range(0, len(self.x), CHUNK):
+            rows = slice(begin, begin + CHUNK)
+            delta = first_order_effects(self.stack, self.x[rows], direction[rows], self.arrangement, moves)
+            if begin == 0:
+                exact = (seen * direction[: seen.shape[1]]).sum(2)
+                missed = (exact - delta[:, : seen.shape[1]]).norm(dim=1)
+                remainder = REMAINDER_SAFETY * missed / exact.norm(dim=1).clamp_min(1e-30)
+            scale = direction[rows].norm(dim=1)
+            along = (self.error[rows] * direction[rows]).sum(1) / scale
+            wide = (self.floor.draws[:, rows] * direction[rows]).sum(2) / scale
+            part = _Sums.of((delta / scale)[:, :, None], along[:, None], wide[:, :, None])
+            total = part if total is None else total.plus(part)
+        assert total is not None  # noqa: S101  (there are rows: a table without any is refused)
+        low = (1 - remainder.double()).clamp_min(0)
+        worst = low**2 - total.pull() - REMAINDER_SAFETY * remainder * total.standard_error(self.sigma2)
+        z = worst / (total.standard_error(self.sigma2) * (1 + remainder))
+        safe = (z >= self.level) & (total.size > 0)
+        self.record(moves, total)
+        for k, move in enumerate(moves):
+            known = self.tested[move]
+            bounded = float(z[k]) if safe[k] else min(known.z, self.level * 0.999)
+            self.tested[move] = Tested(move, bounded, known.pull, known.pull_z, known.change)
+        return [m for m, ok in zip(moves, safe.tolist(), strict=True) if not ok]
+
+    def exactly(self, moves: list[Rearrangement], rows: int) -> list[Rearrangement]:
+        own = self.stack.forward(self.x[:rows], self.arrangement)
+        open_moves = []
+        for move in moves:
+            delta = self.stack.forward(self.x[:rows], move.apply(self.arrangement)) - own
+            open_moves += self.record([move], self.sums(delta[None], slice(0, rows)))
+        return open_moves
+
+
+def prove(
+    stack: Stack,
+    x: Float[Tensor, "rows width"],
+    error: Float[Tensor, "rows outputs"],
+    arrangement: Arrangement,
+    floor: Floor,
+    *,
+    pulls: bool = False,
+) -> Proof:
+    """Test every adjacent swap, single insertion and exchange of two out-layers against the data.
+
+    Args:
+        stack: the layers, float32.
+        x: inputs, float32.
+        error: recorded outputs minus the arrangement's answers, the answers computed in float64.
+        arrangement: what is to be proved.
+        floor: what is known of the disturbances.
+        pulls: also report the move that the residual speaks for most, from first-order effects on all rows.
+    """
+    moves = all_moves(len(arrangement))
+    level = rejection_level(len(moves))
+    tester = _Tester(stack, x, error, arrangement, floor, level)
+    strongest = None
+    if moves and len(x):
+        still = tester.sweep(moves, min(SWEEP_ROWS, len(x)))
+        if (pulls or len(still) > MANY) and len(x) > SWEEP_ROWS:
+            still = tester.sweep(moves, min(SECOND_SWEEP, len(x)))
+        if pulls:
+            kept = dict(tester.tested)
+            tester.screen(moves)
+            strongest = max(tester.tested.values(), key=lambda t: t.pull_z)
+            tester.tested = {m: kept[m] if kept[m].z >= level else t for m, t in tester.tested.items()}
+            still = [m for m in moves if tester.tested[m].z < level]
+        elif len(still) > 8:
+            still = tester.screen(still)
+        rows = 512
+        while still and rows < len(x):
+            still = tester.exactly(still, rows)
+            rows *= 4
+        tester.exactly(still, len(x))
+    undecided = tuple(sorted((t for t in tester.tested.values() if t.z < level), key=lambda t: t.z))
+    rejected: dict[str, float] = {}
+    for t in tester.tested.values():
+        if t.z >= level:
+            rejected[t.move.kind] = min(rejected.get(t.move.kind, t.z), t.z)
+    return Proof(level, dict(Counter(m.kind for m in moves)), rejected, undecided, strongest)

@@ -1,0 +1,108 @@
+"""``verify``: an assembled network against data it has not seen."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+import reknit
+from reknit.assemble.floor import Steps
+from reknit.assemble.folder import load_assembly
+from reknit.assemble.judge import Names, judge
+from reknit.assemble.result import Move, Residual, Verdict
+from reknit.containers.table import read_table
+from reknit.errors import TableError
+from reknit.network.activations import activation
+from reknit.network.norms import norm
+from reknit.network.stack import Arrangement, Stack
+
+
+@dataclass(frozen=True)
+class Verification:
+    """What other data say of an assembled network: the verdict as ``assemble`` would give it, and why."""
+
+    verdict: Verdict
+    reason: str
+    residual: Residual
+    undecided: tuple[Move, ...]
+    version: str
+
+    def as_json(self) -> dict[str, Any]:
+        """What ``verify --json`` prints."""
+        return {
+            "verdict": self.verdict,
+            "reason": self.reason,
+            "residual": asdict(self.residual),
+            "undecided": [asdict(move) | {"pieces": list(move.pieces)} for move in self.undecided],
+            "version": self.version,
+        }
+
+
+def verify(
+    folder: str | Path, data: str | Path, *, target: str | None = None, inputs: str | None = None
+) -> Verification:
+    """Judge an assembled network on a table it has not seen, by the same rules as ``assemble``.
+
+    Noise stated to ``assemble`` and the rounding of its pieces count here too: the floor found there is allowed for.
+
+    Args:
+        folder: what ``assemble --out`` wrote.
+        data: the table.
+        target: recorded output columns; None: ``pred``, else ``pred_*``.
+        inputs: input columns; None: all others but ``pred*`` and ``true*``.
+
+    Raises:
+        InputError: the folder or the table cannot be used, or they do not fit each other.
+    """
+    assembly = load_assembly(Path(folder))
+    table = read_table(data, target=target, inputs=inputs)
+    spec = assembly.spec
+    for what, found, wanted in (
+        ("inputs", table.inputs.shape[1], spec.width),
+        ("outputs", table.outputs.shape[1], spec.outputs),
+    ):
+        if found != wanted:
+            flag = "--inputs" if what == "inputs" else "--target"
+            raise TableError(
+                f"has {found} {what}, but the network has {wanted}", table.path, f"Choose the columns with {flag}"
+            )
+    stack = _stack(assembly.tensors, assembly.spec)
+    # what disturbed the outputs there (noise, dtype of the pieces), as one standard deviation
+    parts = {k: v for k, v in assembly.run.get("floor", {}).items() if k in ("stated noise", "dtype of the pieces")}
+    steps = Steps({}, table.input_step, table.output_step, float(np.sqrt(sum(parts.values()))))
+    content = [hashlib.sha256(w.numpy().tobytes()).hexdigest() for w in (*stack.in_weight, *stack.out_weight)]
+    n = spec.blocks
+    names = Names(assembly.order[0 : 2 * n : 2], assembly.order[1 : 2 * n : 2], content[:n], content[n:])
+    arrangement = Arrangement(tuple(range(n)), tuple(range(n)))
+    x, y = (torch.from_numpy(np.ascontiguousarray(part)) for part in (table.inputs, table.outputs))
+    with torch.inference_mode():
+        found_here = judge(stack, x, y, arrangement, steps, names)
+    return Verification(
+        found_here.verdict, found_here.reason, found_here.residual, found_here.undecided, reknit.__version__
+    )
+
+
+def _stack(tensors: Any, spec: Any) -> Stack:
+    """The state dict as stacked float32 arrays; a missing bias is zero."""
+
+    def gather(kind: str, part: str, *shape: int) -> torch.Tensor:
+        zero = torch.zeros(shape)
+        return torch.stack([tensors.get(f"blocks.{k}.{kind}.{part}", zero).float() for k in range(spec.blocks)])
+
+    return Stack(
+        gather("in", "weight", spec.hidden, spec.width),
+        gather("in", "bias", spec.hidden),
+        gather("out", "weight", spec.width, spec.hidden),
+        gather("out", "bias", spec.width),
+        tensors["head.weight"].float(),
+        tensors.get("head.bias", torch.zeros(spec.outputs)).float(),
+        activation(spec.activation),
+        norm(spec.norm),
+        norm(spec.final_norm),
+        spec.norm_eps,
+    )
