@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from reknit.assemble.result import Assembly
+from reknit.assembly.result import Assembly
 from reknit.containers.pile import read_pile
 from reknit.containers.table import read_table
 from reknit.network.activations import activation
@@ -100,7 +100,7 @@ def puzzle_order() -> list[str]:
     if path.exists():
         order: list[str] = json.loads(path.read_text())
     else:
-        from reknit.assemble.verb import assemble
+        from reknit.assembly.verb import assemble
 
         order = list(assemble(PUZZLE / "pieces", PUZZLE / "historical_data.csv").order)
         OUT.mkdir(exist_ok=True)

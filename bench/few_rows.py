@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 import torch
-from reknit.assemble.verb import assemble
+from reknit.assembly.verb import assemble
 from safetensors.torch import save_file
 
 from bench.common import (

@@ -11,7 +11,7 @@ import time
 import torch
 
 from reknit.assemble import commutator
-from reknit.assemble.problem import Problem, Search
+from reknit.assembly.problem import Problem, Search
 from reknit.network.activations import activation
 from reknit.network.norms import norm
 from reknit.network.stack import Arrangement, Stack

@@ -10,7 +10,7 @@ import shutil
 import statistics
 from pathlib import Path
 
-from reknit.assemble.verb import assemble
+from reknit.assembly.verb import assemble
 
 from bench.common import (
     PUZZLE,
@@ -24,7 +24,7 @@ from bench.common import (
     search_seconds,
     show,
 )
-from reknit.assemble.result import Assembly
+from reknit.assembly.result import Assembly
 
 DATA = PUZZLE / "historical_data.csv"
 LEAST_RATIO = 25

@@ -23,9 +23,9 @@ from reknit.errors import (
 )
 
 if _typing.TYPE_CHECKING:
-    from reknit.assemble.result import Assembly
-    from reknit.assemble.verb import assemble
-    from reknit.assemble.verify import verify
+    from reknit.assembly.result import Assembly
+    from reknit.assembly.verb import assemble
+    from reknit.assembly.verify import verify
     from reknit.containers.inspect import inspect
     from reknit.network.saved import load_model as load
     from reknit.puzzle.verb import drop
@@ -51,12 +51,12 @@ __all__ = [
 
 # public name -> module and name
 _HOMES = {
-    "Assembly": ("reknit.assemble.result", "Assembly"),
-    "assemble": ("reknit.assemble.verb", "assemble"),
+    "Assembly": ("reknit.assembly.result", "Assembly"),
+    "assemble": ("reknit.assembly.verb", "assemble"),
     "drop": ("reknit.puzzle.verb", "drop"),
     "inspect": ("reknit.containers.inspect", "inspect"),
     "load": ("reknit.network.saved", "load_model"),
-    "verify": ("reknit.assemble.verify", "verify"),
+    "verify": ("reknit.assembly.verify", "verify"),
 }
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from test_app import run, strict
 
-from assemble import sample_assemblies
+from assembly import sample_assemblies
 from reknit.errors import PileError
 
 STATUS = {"exact": 0, "consistent": 0, "ambiguous": 3, "failed": 4}
@@ -35,7 +35,7 @@ def verbs(monkeypatch):
             return behaviour(named)
 
         for name in ("verb", "verify"):
-            module = types.ModuleType(f"reknit.assemble.{name}")
+            module = types.ModuleType(f"reknit.assembly.{name}")
             module.assemble = module.verify = verb
             monkeypatch.setitem(sys.modules, module.__name__, module)
         return calls

@@ -10,7 +10,7 @@ import typer
 from reknit.cli.terminal import STATUS, ProgressLine, print_json, resumable
 
 if TYPE_CHECKING:
-    from reknit.assemble.result import Assembly
+    from reknit.assembly.result import Assembly
 
 METHODS = "commutator|hill-climb"
 STARTS = "seriation|norm|delta-norm|random"
@@ -44,7 +44,7 @@ def assemble(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")] = False,
 ) -> int:
     """Put a network back together from its pieces and a table of recorded inputs and outputs."""
-    from reknit.assemble.verb import assemble as run
+    from reknit.assembly.verb import assemble as run
 
     with resumable(out), ProgressLine() as show:
         assembly = run(

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 if TYPE_CHECKING:
-    from reknit.assemble.result import Move
+    from reknit.assembly.result import Move
 
 COLOUR = {"exact": "green", "consistent": "green", "ambiguous": "yellow", "failed": "red"}
 LABEL_WIDTH = 11

@@ -15,7 +15,7 @@ from reknit.plain import dumps
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from reknit.assemble.verb import Progress
+    from reknit.assembly.verb import Progress
 
 BAD_INPUT = 2
 INTERRUPTED = 130

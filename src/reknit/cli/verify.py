@@ -21,7 +21,7 @@ def verify(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")] = False,
 ) -> int:
     """Hold an assembled network against data it has not seen."""
-    from reknit.assemble.verify import verify as run
+    from reknit.assembly.verify import verify as run
     from reknit.cli.summary import print_rows, residual_text
 
     verification = run(folder, data, target=target, inputs=inputs)

@@ -11,10 +11,10 @@ import numpy as np
 import torch
 
 import reknit
-from reknit.assemble.floor import Steps
-from reknit.assemble.folder import load_assembly
-from reknit.assemble.judge import Names, judge
-from reknit.assemble.result import Move, Residual, Verdict
+from reknit.assembly.floor import Steps
+from reknit.assembly.folder import load_assembly
+from reknit.assembly.judge import Names, judge
+from reknit.assembly.result import Move, Residual, Verdict
 from reknit.containers.table import read_table
 from reknit.errors import TableError
 from reknit.network.activations import activation

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from reknit.assemble.floor import Steps
+from reknit.assembly.floor import Steps
 from reknit.containers import Piece, Pile
 from reknit.containers.table import Table
 from reknit.errors import PileError

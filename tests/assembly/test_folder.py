@@ -9,7 +9,7 @@ import pytest
 import sample_assemblies
 import torch
 
-from reknit.assemble.folder import load_assembly, save_assembly
+from reknit.assembly.folder import load_assembly, save_assembly
 from reknit.errors import InputError, OutputError
 from reknit.network.residual_mlp import ResidualMLP
 from reknit.network.saved import load_model

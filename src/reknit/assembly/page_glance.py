@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from xml.etree.ElementTree import Element
 
-from reknit.assemble.result import Assembly, Residual, Verdict
+from reknit.assembly.result import Assembly, Residual, Verdict
 from reknit.report.formatting import count, duration, number, plural, quantity
 from reknit.report.markup import el
 from reknit.report.parts import Fact, facts, text

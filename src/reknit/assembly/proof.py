@@ -26,10 +26,10 @@ from jaxtyping import Float
 from scipy.stats import norm as gaussian
 from torch import Tensor
 
-from reknit.assemble.commutator import insertion_effects, inversion_effects
-from reknit.assemble.floor import Floor
-from reknit.assemble.mean_field import pairing_effects
-from reknit.assemble.moves import Rearrangement, all_moves, move_effects
+from reknit.assembly.commutator import insertion_effects, inversion_effects
+from reknit.assembly.floor import Floor
+from reknit.assembly.mean_field import pairing_effects
+from reknit.assembly.moves import Rearrangement, all_moves, move_effects
 from reknit.network.stack import Arrangement, Stack
 
 WRONGLY = 1e-6

@@ -6,8 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from reknit.assemble.attempts import Held, Plan, Setting
-from reknit.assemble.folder import ASSEMBLY_FILE
+from reknit.assembly.attempts import Held, Plan, Setting
+from reknit.assembly.folder import ASSEMBLY_FILE
 from reknit.containers.write import write_file
 from reknit.errors import InputError, OutputError, UsageError
 from reknit.network.stack import Arrangement

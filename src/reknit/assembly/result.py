@@ -169,12 +169,12 @@ class Assembly:
 
     def save(self, folder: str | Path, *, force: bool = False) -> None:
         """Write ``model.safetensors``, ``config.json`` and ``assembly.json`` into a folder, whole or not at all."""
-        from reknit.assemble.folder import save_assembly
+        from reknit.assembly.folder import save_assembly
 
         save_assembly(self, Path(folder), force=force)
 
     def report(self, path: str | Path, *, force: bool = False) -> None:
         """Write the result as one self-contained HTML page."""
-        from reknit.assemble.page import write_page
+        from reknit.assembly.page import write_page
 
         write_page(self, Path(path), force=force)

@@ -6,7 +6,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reknit.assemble.hill_climb import (
+from reknit.assembly.hill_climb import (
     SMALLEST_GAIN,
     bradley_terry_order,
     delta_norm_order,
@@ -14,8 +14,8 @@ from reknit.assemble.hill_climb import (
     norm_order,
     swapped,
 )
-from reknit.assemble.problem import OutOfTime, Problem, Search
-from reknit.assemble.trace_ratio import trace_ratio
+from reknit.assembly.problem import OutOfTime, Problem, Search
+from reknit.assembly.trace_ratio import trace_ratio
 from reknit.network.activations import activation
 from reknit.network.norms import norm
 from reknit.network.residual_mlp import ResidualMLP, ResidualSpec

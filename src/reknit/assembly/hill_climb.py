@@ -33,7 +33,7 @@ from collections.abc import Sequence
 import numpy as np
 from scipy.special import expit
 
-from reknit.assemble.problem import Search
+from reknit.assembly.problem import Search
 from reknit.network.stack import Arrangement, Stack
 from reknit.solvers.bradley_terry import bradley_terry
 from reknit.solvers.ordering import sort_by_position

@@ -10,9 +10,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from reknit.assemble.floor import Floor, Steps, measure_floor
-from reknit.assemble.proof import Proof, Tested, prove
-from reknit.assemble.result import Move, Residual, Verdict
+from reknit.assembly.floor import Floor, Steps, measure_floor
+from reknit.assembly.proof import Proof, Tested, prove
+from reknit.assembly.result import Move, Residual, Verdict
 from reknit.network.stack import Arrangement, Stack
 
 SPARE_BITS = 20.0

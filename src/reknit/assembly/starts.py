@@ -15,7 +15,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from reknit.assemble.problem import Problem
+from reknit.assembly.problem import Problem
 from reknit.network.stack import Arrangement, Stack
 from reknit.solvers.ordering import fiedler_order
 

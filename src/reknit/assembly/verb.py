@@ -17,16 +17,16 @@ import torch
 from torch import Tensor
 
 import reknit
-from reknit.assemble.attempts import MOST_ATTEMPTS, Held, Plan, Setting, in_final_order, settings
-from reknit.assemble.checkpoint import CHECKPOINT_FILE, Log, claim_folder, load_checkpoint, save_checkpoint
-from reknit.assemble.floor import Steps, measure_floor
-from reknit.assemble.folder import load_assembly, save_assembly
-from reknit.assemble.judge import Judgement, Names, judge
-from reknit.assemble.mend import polish
-from reknit.assemble.problem import OutOfTime, Problem, Search
-from reknit.assemble.result import Assembly, Evidence, Pair, Step
-from reknit.assemble.roles import Roles, candidate_roles, stack_of, steps_of
-from reknit.assemble.starts import STARTS
+from reknit.assembly.attempts import MOST_ATTEMPTS, Held, Plan, Setting, in_final_order, settings
+from reknit.assembly.checkpoint import CHECKPOINT_FILE, Log, claim_folder, load_checkpoint, save_checkpoint
+from reknit.assembly.floor import Steps, measure_floor
+from reknit.assembly.folder import load_assembly, save_assembly
+from reknit.assembly.judge import Judgement, Names, judge
+from reknit.assembly.mend import polish
+from reknit.assembly.problem import OutOfTime, Problem, Search
+from reknit.assembly.result import Assembly, Evidence, Pair, Step
+from reknit.assembly.roles import Roles, candidate_roles, stack_of, steps_of
+from reknit.assembly.starts import STARTS
 from reknit.containers import Pile, read_pile
 from reknit.containers.table import Table, read_table
 from reknit.errors import OutputError, UsageError
@@ -398,7 +398,7 @@ def _names(setting: Setting) -> tuple[str, str, str]:
 
 def _margins(plan: Plan, arrangement: Arrangement) -> list[float]:
     """Margins of the final pairs in the weights' scores; negative where the data overruled the weights."""
-    from reknit.assemble.weight_pairing import pair_margins
+    from reknit.assembly.weight_pairing import pair_margins
 
     pairs = list(zip(arrangement.ins, arrangement.outs, strict=True))
     return list(pair_margins(plan.weights.scores, pairs, plan.problem.pooled))

@@ -31,7 +31,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from reknit.assemble.problem import Search
+from reknit.assembly.problem import Search
 from reknit.network.stack import Arrangement, Trace
 from reknit.solvers.least_squares import damped_solution
 from reknit.solvers.ordering import moved

@@ -28,8 +28,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from reknit.assemble.commutator import NARROWEST, WIDEST, inversion_effects, position_effects
-from reknit.assemble.problem import Search
+from reknit.assembly.commutator import NARROWEST, WIDEST, inversion_effects, position_effects
+from reknit.assembly.problem import Search
 from reknit.network.stack import Arrangement, Stack, Trace
 from reknit.solvers.assignment import best_matching, sinkhorn
 from reknit.solvers.pool_matching import best_pairs, scale_to_pool

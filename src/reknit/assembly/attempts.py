@@ -15,14 +15,14 @@ import numpy as np
 import torch
 from jaxtyping import Float
 
-from reknit.assemble.commutator import anneal, descend
-from reknit.assemble.hill_climb import delta_norm_order, hill_climb, norm_order
-from reknit.assemble.mean_field import mean_field
-from reknit.assemble.mend import mend
-from reknit.assemble.problem import OutOfTime, Problem, Search
-from reknit.assemble.starts import start_order
-from reknit.assemble.trace_ratio import trace_ratio
-from reknit.assemble.weight_pairing import WeightPairing, pair_by_weights
+from reknit.assembly.commutator import anneal, descend
+from reknit.assembly.hill_climb import delta_norm_order, hill_climb, norm_order
+from reknit.assembly.mean_field import mean_field
+from reknit.assembly.mend import mend
+from reknit.assembly.problem import OutOfTime, Problem, Search
+from reknit.assembly.starts import start_order
+from reknit.assembly.trace_ratio import trace_ratio
+from reknit.assembly.weight_pairing import WeightPairing, pair_by_weights
 from reknit.network.activations import activation
 from reknit.network.norms import NORMS, norm
 from reknit.network.stack import Arrangement

@@ -12,11 +12,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from reknit.assemble.commutator import descend
-from reknit.assemble.mean_field import pairing_effects
-from reknit.assemble.moves import Rearrangement, all_moves
-from reknit.assemble.problem import Problem, Search
-from reknit.assemble.proof import first_order_effects
+from reknit.assembly.commutator import descend
+from reknit.assembly.mean_field import pairing_effects
+from reknit.assembly.moves import Rearrangement, all_moves
+from reknit.assembly.problem import Problem, Search
+from reknit.assembly.proof import first_order_effects
 from reknit.network.stack import Arrangement, Stack, Trace
 
 ROWS, SHORTLIST, ROUNDS, POLISH_ROWS = 384, 16, 12, 2000

@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from reknit.assemble.result import Step
+from reknit.assembly.result import Step
 from reknit.network.stack import Arrangement, Stack, Trace
 from reknit.solvers.ordering import inversions
 

@@ -8,10 +8,10 @@ from collections.abc import Iterator, Sequence, Set
 from pathlib import Path
 from xml.etree.ElementTree import Element
 
-from reknit.assemble.page_figures import branch_share, pairing_figure, search_figure, stream_figure
-from reknit.assemble.page_glance import glance
-from reknit.assemble.page_run import run_parts
-from reknit.assemble.result import Assembly, Move
+from reknit.assembly.page_figures import branch_share, pairing_figure, search_figure, stream_figure
+from reknit.assembly.page_glance import glance
+from reknit.assembly.page_run import run_parts
+from reknit.assembly.result import Assembly, Move
 from reknit.containers.write import write_file
 from reknit.plain import dumps
 from reknit.report.formatting import count, duration, number, plural, quantity, share

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from reknit.assemble.result import Assembly, Evidence, Move, Pair, Residual, Step
+from reknit.assembly.result import Assembly, Evidence, Move, Pair, Residual, Step
 from reknit.network.residual_mlp import ResidualSpec
 
 

@@ -6,10 +6,10 @@ from dataclasses import replace
 
 import pytest
 
-from assemble.sample_assemblies import ALL, exact, failed, hostile, huge, make, single
-from reknit.assemble.page import MOST_MOVES, page, write_page
-from reknit.assemble.page_figures import MOST_STEPS, thinned
-from reknit.assemble.result import Move, Step
+from assembly.sample_assemblies import ALL, exact, failed, hostile, huge, make, single
+from reknit.assembly.page import MOST_MOVES, page, write_page
+from reknit.assembly.page_figures import MOST_STEPS, thinned
+from reknit.assembly.result import Move, Step
 from reknit.errors import OutputError
 from reknit.report.formatting import count, duration, number
 from reknit.report.markup import visible

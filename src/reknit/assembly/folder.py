@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from reknit.assemble.result import Assembly, Evidence, Move, Pair, Residual, Step
+from reknit.assembly.result import Assembly, Evidence, Move, Pair, Residual, Step
 from reknit.containers.write import staged_folder
 from reknit.errors import InputError
 from reknit.network.saved import check_tensors, load_spec, load_tensors, read_json, save_model

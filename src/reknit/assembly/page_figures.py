@@ -10,7 +10,7 @@ from xml.etree.ElementTree import Element
 
 import numpy as np
 
-from reknit.assemble.result import Assembly, Step
+from reknit.assembly.result import Assembly, Step
 from reknit.report.charts import Band, Chart, Panel, Rule, Slice, draw_chart
 from reknit.report.formatting import count, duration, number, share
 from reknit.report.heatmap import Heatmap, draw_heatmap

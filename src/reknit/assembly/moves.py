@@ -15,7 +15,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from reknit.assemble.result import MoveKind
+from reknit.assembly.result import MoveKind
 from reknit.network.stack import Arrangement, Stack
 from reknit.solvers.ordering import moved
 
