@@ -54,15 +54,15 @@ def _named(tested: Tested, names: Names) -> Move:
 
 
 def _identical(names: Names) -> list[Move]:
-    """Pieces of identical content: which is which cannot be known."""
+    """Pieces of identical content, whatever their roles (square ones may have either): which is which is unknown."""
     found = []
-    for labels, contents in ((names.ins, names.in_content), (names.outs, names.out_content)):
-        first: dict[str, str] = {}
-        for label, content in zip(labels, contents, strict=True):
-            if content in first:
-                found.append(Move("exchange", (first[content], label), 0.0, 0.0))
-            else:
-                first[content] = label
+    first: dict[str, str] = {}
+    labels, contents = (*names.ins, *names.outs), (*names.in_content, *names.out_content)
+    for label, content in zip(labels, contents, strict=True):
+        if content in first:
+            found.append(Move("exchange", (first[content], label), 0.0, 0.0))
+        else:
+            first[content] = label
     return found
 
 

@@ -75,8 +75,8 @@ def verify(
     # what disturbed the outputs there (noise, dtype of the pieces), as one standard deviation
     parts = {k: v for k, v in assembly.run.get("floor", {}).items() if k in ("stated noise", "dtype of the pieces")}
     steps = Steps({}, table.input_step, table.output_step, float(np.sqrt(sum(parts.values()))))
-    content = [hashlib.sha256(w.numpy().tobytes()).hexdigest() for w in (*stack.in_weight, *stack.out_weight)]
     n = spec.blocks
+    content = [_content(assembly.tensors, f"blocks.{k}.{kind}") for kind in ("in", "out") for k in range(n)]
     names = Names(assembly.order[0 : 2 * n : 2], assembly.order[1 : 2 * n : 2], content[:n], content[n:])
     arrangement = Arrangement(tuple(range(n)), tuple(range(n)))
     x, y = (torch.from_numpy(np.ascontiguousarray(part)) for part in (table.inputs, table.outputs))
@@ -85,6 +85,15 @@ def verify(
     return Verification(
         found_here.verdict, found_here.reason, found_here.residual, found_here.undecided, reknit.__version__
     )
+
+
+def _content(tensors: Any, key: str) -> str:
+    """A hash of a layer's shape, weight and bias."""
+    weight, bias = tensors[f"{key}.weight"], tensors.get(f"{key}.bias")
+    digest = hashlib.sha256(f"{tuple(weight.shape)};{bias is None};".encode())
+    digest.update(weight.numpy().tobytes())
+    digest.update(b"" if bias is None else bias.numpy().tobytes())
+    return digest.hexdigest()
 
 
 def _stack(tensors: Any, spec: Any) -> Stack:
