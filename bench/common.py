@@ -159,7 +159,7 @@ class Lines:
 def code_sha256() -> str:
     """A short hash of everything an answer depends on."""
     digest = hashlib.sha256()
-    for folder in ("assemble", "containers", "network", "puzzle", "solvers"):
+    for folder in ("assembly", "containers", "network", "puzzle", "solvers"):
         for file in sorted((ROOT / "src" / "reknit" / folder).glob("*.py")):
             digest.update(file.read_bytes())
     return digest.hexdigest()[:8]

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import polars as pl
 import torch
-from reknit.assembly.verb import assemble
 from safetensors.torch import save_file
 
 from bench.common import (
@@ -23,6 +22,7 @@ from bench.common import (
     scratch,
     show,
 )
+from reknit.assembly.verb import assemble
 from reknit.containers.pile import read_pile
 
 ROWS = (40, 50, 60, 70, 80, 90, 100, 125, 150, 200, 250, 300, 400, 500, 700, 1000, 2000)

@@ -17,11 +17,11 @@ from typing import Any
 import numpy as np
 import polars as pl
 import torch
-from reknit.assembly.verb import assemble
 
 from bench.common import OUT, Truth, read_truth, scratch, search_seconds
 from reknit.assembly.result import Assembly
 from reknit.assembly.trace_ratio import trace_ratio
+from reknit.assembly.verb import assemble
 from reknit.errors import ReknitError, UsageError
 from reknit.network.residual_mlp import ResidualSpec
 from reknit.puzzle.verb import drop

@@ -10,7 +10,7 @@ import time
 
 import torch
 
-from reknit.assemble import commutator
+from reknit.assembly import commutator
 from reknit.assembly.problem import Problem, Search
 from reknit.network.activations import activation
 from reknit.network.norms import norm
@@ -53,12 +53,7 @@ def nearby(blocks: int, seed: int) -> Arrangement:
 
 def put_in_order(search: Search, start: Arrangement) -> Arrangement:
     """The search for the order alone; the one place to adapt when its name changes."""
-    if hasattr(commutator, "search_order"):
-        commutator.search_order(search, start)
-    else:
-        commutator.descend(search, start)
-    assert search.best is not None
-    return search.best[1]
+    return commutator.descend(search, start)[1]
 
 
 def main(blocks: int, seed: int, threads: int) -> None:

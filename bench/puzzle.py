@@ -10,8 +10,6 @@ import shutil
 import statistics
 from pathlib import Path
 
-from reknit.assembly.verb import assemble
-
 from bench.common import (
     PUZZLE,
     PUZZLE_SHA256,
@@ -25,6 +23,7 @@ from bench.common import (
     show,
 )
 from reknit.assembly.result import Assembly
+from reknit.assembly.verb import assemble
 
 DATA = PUZZLE / "historical_data.csv"
 LEAST_RATIO = 25

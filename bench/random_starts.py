@@ -5,9 +5,8 @@ from __future__ import annotations
 import statistics
 from typing import Any
 
-from reknit.assembly.verb import assemble
-
 from bench.common import PUZZLE, PUZZLE_SHA256, Lines, options, order_sha256, puzzle_truth, search_seconds, show
+from reknit.assembly.verb import assemble
 
 SEEDS = range(40)
 

@@ -40,7 +40,8 @@ def main(argv: list[str]) -> None:
     lines = Lines("scaling", chosen.fresh)
     rows, medians = [], {}
     for depth in (*DEPTHS, GOAL):
-        found = list(lines.each([[depth, seed] for seed in SEEDS], lambda key: run(key, chosen.threads)))
+        seeds = SEEDS[:1] if depth == GOAL else SEEDS
+        found = list(lines.each([[depth, seed] for seed in seeds], lambda key: run(key, chosen.threads)))
         solved = sum(line["solved"] for line in found)
         seconds = statistics.median(line["seconds"] for line in found)
         peaks = [line["peak"] for line in found if line["peak"] is not None]
@@ -51,7 +52,7 @@ def main(argv: list[str]) -> None:
         rows.append((depth, f"{solved}/{len(found)}", typical[0], seconds, *typical[1:]))
         medians[depth] = seconds, typical[3], solved == len(found)
     head = ("blocks", "solved", "inversions", "s", "in C", "peak MB", "of it the search")
-    show(f"the order of synthetic networks, {chosen.threads} threads (medians of {len(SEEDS)} seeds)", head, rows)
+    show(f"the order of synthetic networks, {chosen.threads} threads (medians over the seeds)", head, rows)
     unsolved = [depth for depth in DEPTHS if not medians[depth][2]]
     assert not unsolved, f"not solved: {unsolved} blocks"
     depths = list(DEPTHS)
