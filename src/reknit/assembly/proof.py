@@ -12,7 +12,7 @@ has z = 0 and is never rejected.
 
 Three rounds, each only for what the one before left: (1) every move exactly on a few rows, all in one sweep (moves.py);
 (2) first-order effects on all rows, rejecting only where twice the remainder seen in round 1 could not matter; (3)
-exactly, on growing numbers of rows up to all of them.
+exactly, in float64, on growing numbers of rows up to all of them.
 """
 
 from __future__ import annotations
@@ -36,6 +36,9 @@ WRONGLY = 1e-6
 """Chance that any move is rejected although it is the truth (family-wise, Bonferroni)."""
 SWEEP_ROWS, SECOND_SWEEP, MANY, CHUNK = 4, 32, 200, 1000
 REMAINDER_SAFETY = 2.0
+RESOLVED = 10.0
+"""How many times its own rounding a float32 effect has to be to count as seen; smaller ones are computed in float64,
+or thousands of rows of rounding would pass for an effect."""
 
 
 @dataclass(frozen=True)
@@ -151,9 +154,10 @@ class _Tester:
     def sums(self, delta: Tensor, rows: slice) -> _Sums:
         return _Sums.of(delta, self.error[rows], self.floor.draws[:, rows])
 
-    def record(self, moves: list[Rearrangement], sums: _Sums) -> list[Rearrangement]:
-        """Note what the sums say; returns the moves still open."""
+    def record(self, moves: list[Rearrangement], sums: _Sums, *, least: float = 0.0) -> list[Rearrangement]:
+        """Note what the sums say; a mean square effect below ``least`` stays open. Returns the moves still open."""
         z, pull, error = sums.z(self.sigma2), sums.pull(), sums.standard_error(self.sigma2)
+        z = torch.where(sums.size < least * sums.count, z.clamp_max(0.999 * self.level), z)
         change = (sums.size - 2 * sums.overlap) / max(sums.count, 1)
         columns = (z.tolist(), pull.tolist(), (pull / error).tolist(), change.tolist())
         for move, *values in zip(moves, *columns, strict=True):
@@ -165,7 +169,8 @@ class _Tester:
         parts = [move_effects(self.stack, part, self.arrangement, moves) for part in self.x[:rows].split(SWEEP_ROWS)]
         delta = torch.cat(parts, 1)
         self.seen = {move: delta[k] for k, move in enumerate(moves)}
-        return self.record(moves, self.sums(delta, slice(0, rows)))
+        least = (RESOLVED * self.floor.rounding) ** 2
+        return self.record(moves, self.sums(delta, slice(0, rows)), least=least)
 
     def screen(self, moves: list[Rearrangement]) -> list[Rearrangement]:
         """Round 2: first-order effects on all rows, trusted as far as round 1 bears them out."""
@@ -201,10 +206,14 @@ class _Tester:
         return [m for m, ok in zip(moves, safe.tolist(), strict=True) if not ok]
 
     def exactly(self, moves: list[Rearrangement], rows: int) -> list[Rearrangement]:
-        own = self.stack.forward(self.x[:rows], self.arrangement)
+        """Round 3, in float64; returns the moves still open."""
+        if not moves:
+            return []
+        stack, x = self.stack.to(torch.float64), self.x[:rows].double()
+        own = stack.forward(x, self.arrangement)
         open_moves = []
         for move in moves:
-            delta = self.stack.forward(self.x[:rows], move.apply(self.arrangement)) - own
+            delta = stack.forward(x, move.apply(self.arrangement)) - own
             open_moves += self.record([move], self.sums(delta[None], slice(0, rows)))
         return open_moves
 
