@@ -103,7 +103,6 @@ def measure_floor(
     grid = torch.from_numpy(steps.outputs)
     if grid.any():
         parts["decimals of the outputs"] = float((grid**2 / 12).mean())
-        tolerance += float(grid.max()) / 2
     if steps.noise > 0:
         parts["stated noise"] = steps.noise**2
     white = sum(parts.values())
