@@ -18,7 +18,7 @@ import polars as pl
 
 import reknit
 from reknit.assembly.verify import Verification
-from reknit.report.charts import Chart, Panel, draw_chart
+from reknit.report.charts import Chart, Panel, Slice, draw_chart
 from reknit.report.markup import el
 from reknit.report.parts import Column, figure, section, table, text
 from reknit.report.shell import page
@@ -55,7 +55,12 @@ def main(folder: Path) -> None:
         good = [rows for rows, v in zip(ROWS, found, strict=True) if v.verdict in ("exact", "consistent")]
         print(f"{name:<14} decided from {min(good, default=f'more than {max(ROWS)}')} rows on")
 
-    chart = Chart("Undecided rearrangements against rows", tuple(panels), "rows of the table", (0.0, max(ROWS) + 1.0))
+    tips = tuple(
+        Slice(rows - 0.5, rows + 0.5, f"{rows} rows: " + ", ".join(f"{p.y[k]:g} ({p.title})" for p in panels))
+        for k, rows in enumerate(ROWS)
+    )
+    across = (0.0, max(ROWS) + 1.0)
+    chart = Chart("Undecided rearrangements against rows", tuple(panels), "rows of the table", across, slices=tips)
     columns = [Column("answers"), Column("rows", "right"), Column("verdict"), Column("undecided", "right")]
     caption = "Rearrangements that the rows cannot tell from the right one, where there are any."
     html = page(
