@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from reknit.assembly.attempts import Held, Plan, Setting
+from reknit.assembly.attempts import MOST_ATTEMPTS, Held, Plan, Setting
 from reknit.assembly.folder import ASSEMBLY_FILE
 from reknit.containers.write import write_file
 from reknit.errors import InputError, OutputError, UsageError
@@ -58,7 +58,6 @@ def save_checkpoint(out: Path, fingerprint: str, plan: Plan, following: int, log
         },
         "log": [[stage, mse, rows, a.ins, a.outs, seconds] for stage, mse, rows, a, seconds in log],
     }
-    out.mkdir(parents=True, exist_ok=True)
     write_file(out / CHECKPOINT_FILE, dumps(content), force=True)
 
 
@@ -75,19 +74,29 @@ def load_checkpoint(out: Path, fingerprint: str, plan: Plan) -> tuple[int, Log]:
         if content["fingerprint"] != fingerprint:
             raise UsageError("belongs to other pieces, data or options", path, "Repeat the first command, or add --force")
         plan.repeats = int(content["repeats"])
-        plan.tried = {Setting(*entry[:3]): _number(entry[3]) for entry in content["tried"]}
+        plan.tried = {_setting(entry[:3], plan): _number(entry[3]) for entry in content["tried"]}
         held = content["held"]
         if held is not None:
             arrangement = _arrangement(held["ins"], held["outs"], plan)
-            plan.held = Held(_number(held["mse"]), Setting(*held["setting"]), arrangement)
+            plan.held = Held(_number(held["mse"]), _setting(held["setting"], plan), arrangement)
         log = [(str(e[0]), _number(e[1]), int(e[2]), _arrangement(e[3], e[4], plan), float(e[5])) for e in content["log"]]
-        return int(content["next"]), log
-    except (OSError, ValueError, KeyError, TypeError, IndexError, AttributeError) as fault:
+        following = int(content["next"])
+        if not 0 <= following <= MOST_ATTEMPTS:
+            raise ValueError("not the number of an attempt")
+        return following, log
+    except (OSError, ArithmeticError, RecursionError, ValueError, LookupError, TypeError, AttributeError) as fault:
         raise InputError("is a damaged checkpoint", path, "Start afresh with --force instead of --resume") from fault
 
 
 def _number(value: float | None) -> float:
     return float("inf") if value is None else float(value)
+
+
+def _setting(names: list[str], plan: Plan) -> Setting:
+    found = Setting(*names)
+    if found not in plan.choices:
+        raise ValueError("not a setting of this run")
+    return found
 
 
 def _arrangement(ins: list[int], outs: list[int], plan: Plan) -> Arrangement:
