@@ -410,11 +410,12 @@ def _tensors(roles: Roles, arrangement: Arrangement) -> dict[str, Tensor]:
     layers = [(f"blocks.{k}.in", roles.ins[i]) for k, i in enumerate(arrangement.ins)]
     layers += [(f"blocks.{k}.out", roles.outs[j]) for k, j in enumerate(arrangement.outs)]
     double = any("float64" in (p.dtype, p.bias_dtype) for p in (*roles.ins, *roles.outs, roles.head))
-    for key, piece in (*layers, ("head", roles.head)):
-        for part, values in (("weight", piece.weight), ("bias", piece.bias)):
-            if values is not None:
-                # one dtype throughout, since a linear layer cannot mix them
-                tensors[f"{key}.{part}"] = torch.from_numpy(np.array(values, np.float64 if double else np.float32))
+    with torch.inference_mode(False):  # tensors made in that mode can never become parameters
+        for key, piece in (*layers, ("head", roles.head)):
+            for part, values in (("weight", piece.weight), ("bias", piece.bias)):
+                if values is not None:
+                    # one dtype throughout, since a linear layer cannot mix them
+                    tensors[f"{key}.{part}"] = torch.from_numpy(np.array(values, np.float64 if double else np.float32))
     return tensors
 
 
