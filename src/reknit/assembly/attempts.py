@@ -29,10 +29,14 @@ from reknit.network.stack import Arrangement
 from reknit.solvers.assignment import best_matching, doubly_standardised, edge_margins
 
 COMMON_ACTIVATIONS = ("relu", "gelu", "silu", "tanh", "gelu-tanh", "leaky-relu", "elu", "sigmoid")
+FAMILIES = {"relu": ("leaky-relu",), "gelu": ("silu", "gelu-tanh", "elu"), "tanh": ("sigmoid", "elu")}
+"""Activations that stand for the ones like them when settings are screened: a network is nearly solved under those."""
 TRUSTED_COHERENCE = 3.0
 """Coherence of the weights' matching from which later attempts keep its pairs."""
 MOST_ATTEMPTS = 12
 SCREEN_ROWS = 512
+TURNS = (0, 0, 1, 0, 2, 1, 0, 3, 1, 2, 0, 4)
+"""Which of the ranked settings an attempt supposes: the likelier, the more often."""
 
 
 @dataclass(frozen=True)
@@ -89,6 +93,7 @@ class Plan:
         self.problem, self.choices, self.method, self.start, self.seed = problem, choices, method, start, seed
         self.make_search = make_search
         self.tried: dict[Setting, float] = {}
+        self.promise: dict[Setting, float] = {}
         self.held: Held | None = None
         self.repeats = 0
 
@@ -134,6 +139,8 @@ class Plan:
 
     def attempt(self, number: int) -> None:
         """Run one attempt and keep what it finds if it is better."""
+        if number == 0 and len(self.choices) > 1 and not self.trusted:
+            return  # neither pairs nor setting are known: nothing to start from before the settings are screened
         if number == 1 and len(self.choices) > 1:
             self._screen()
         setting, before = self._setting(number), self.held
@@ -155,27 +162,32 @@ class Plan:
         """Whether an attempt starts from the best arrangement instead of afresh."""
         return number % 3 == 2
 
+    @property
+    def trusted(self) -> bool:
+        """Whether the weights alone settle the pairs."""
+        return self.weights.coherence >= TRUSTED_COHERENCE or self.method == "hill-climb"
+
     def _setting(self, number: int) -> Setting:
-        if number == 0 or len(self.tried) < 2:
+        if not self.promise:
             return self.choices[0]
-        ranked = sorted(self.choices, key=lambda s: self.tried.get(s, np.inf))
-        # the best three settings take turns, the best more often
-        return ranked[(0, 0, 1, 0, 1, 2)[number % 6] % len(ranked)]
+        ranked = sorted(self.promise, key=lambda s: self.promise[s])
+        return ranked[TURNS[number % len(TURNS)] % len(ranked)]
 
     def _search(self, search: Search, number: int) -> Arrangement:
         if self.method == "hill-climb":
             return self._published(search)
-        trusted = self.weights.coherence >= TRUSTED_COHERENCE
         if number == 0:
             arrangement = start_order(search.problem, self.weights.pairs, self.start, search.generator)
             search.note("start", arrangement, search.problem.mse(arrangement, 256), 256)
             if self.start == "random":
                 arrangement = anneal(search, arrangement)
-            if not trusted and self.problem.blocks > 2:
+            if not self.trusted and self.problem.blocks > 2:
                 return descend(search, arrangement, iterations=12)[1]
             return descend(search, arrangement, iterations=40)[1]
-        if trusted and number % 3 != 0:
-            arrangement = start_order(search.problem, self.weights.pairs, "random", search.generator)
+        if self.trusted and number % 3 != 0:
+            # the first time a setting is supposed in earnest, from where it was asked for; then from anywhere
+            start = self.start if number < 3 else "random"
+            arrangement = start_order(search.problem, self.weights.pairs, start, search.generator)
             arrangement = descend(search, anneal(search, arrangement), iterations=40)[1]
         else:
             arrangement = self._jointly(search, number)
@@ -191,7 +203,7 @@ class Plan:
             order = [*self.held.arrangement.ins, *rest]
         else:
             prior = np.exp((0.5 if number % 2 else 0.25) * self.weights.scores.clip(-6, 6))
-        found = mean_field(search, order, prior)
+        found = mean_field(search, order, prior).arrangement
         return descend(search, found, iterations=30)[1]
 
     def _published(self, search: Search) -> Arrangement:
@@ -206,18 +218,36 @@ class Plan:
         return hill_climb(search, given.reordered(order), ranking=self.start == "delta-norm")
 
     def _screen(self) -> None:
-        """Rank the settings by what a short search leaves under each."""
-        for k, setting in enumerate(self.choices):
-            search = self.make_search(self.suppose(setting), self.seed * 1000 + 500 + k)
-            if self.weights.coherence >= TRUSTED_COHERENCE:
-                arrangement = start_order(search.problem, self.weights.pairs, "random", search.generator)
-                anneal(search, arrangement, steps=14)
-            else:
-                items = len(self.problem.stack.in_weight)
-                order = torch.randperm(items, generator=search.generator).tolist()
-                mean_field(search, order, np.exp(0.25 * self.weights.scores.clip(-6, 6)), steps=3)
-            if search.best is not None:
-                self._note(setting, search.best[0])
+        """Rank the settings by what a short search leaves under each: first one of each family, then the likely kin."""
+        first = [s for s in self.choices if s.final_norm == s.norm and s.activation in FAMILIES]
+        for setting in first or self.choices:
+            self.promise[setting] = self._short_search(setting)
+        for leader in sorted(self.promise, key=lambda s: self.promise[s])[:3]:
+            kin = FAMILIES.get(leader.activation, ())
+            for setting in self.choices:
+                same_norms = (setting.norm, setting.final_norm) == (leader.norm, leader.final_norm)
+                like = same_norms and setting.activation in kin
+                bare = setting.activation == leader.activation and setting.norm == leader.norm
+                if (like or bare) and setting not in self.promise:
+                    self.promise[setting] = self._short_search(setting)
+        for setting, error in self.promise.items():
+            self._note(setting, error)
+
+    def _short_search(self, setting: Setting) -> float:
+        """What a few steps leave, on rows they have not seen; the same draws for every setting."""
+        search = self.make_search(self.suppose(setting), self.seed * 1000 + 500)
+        if self.trusted:
+            arrangement = start_order(search.problem, self.weights.pairs, self.start, search.generator)
+            before = len(search.log)
+            anneal(search, arrangement, steps=40 if self.start == "random" else 20)
+            return float(np.sort([mse for _, mse, *_ in search.log[before:]])[:3].mean())
+        items = len(self.problem.stack.in_weight)
+        order = torch.randperm(items, generator=search.generator).tolist()
+        prior = np.exp(0.5 * self.weights.scores.clip(-6, 6))
+        found = mean_field(search, order, prior, steps=5, rows=300, first_rows=800)
+        rounded = search.problem.mse(found.arrangement, SCREEN_ROWS)
+        # the mixture's residual is steadier, the rounded arrangement's tells kindred settings apart
+        return float(np.sqrt(min(found.unexplained[-2:]) * rounded)) if found.unexplained else np.inf
 
     def _note(self, setting: Setting, mse: float) -> None:
         self.tried[setting] = min(mse, self.tried.get(setting, np.inf))

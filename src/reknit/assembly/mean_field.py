@@ -21,7 +21,7 @@ Cost of a step on R rows: ``R n^2 h d`` flops for the columns and ``R^2 n^2 + R^
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -38,6 +38,14 @@ STEPS, ROWS, FIRST_ROWS = 30, 600, 2000
 LEAST_VARIANCE = 1e-3
 MODEL_NOISE = 0.5
 """Share of the residual's variance put down to what the linearisation leaves out."""
+
+
+@dataclass(frozen=True)
+class MeanField:
+    """The best arrangement of a run, and the mixture's mean squared residual before each step, on fresh rows."""
+
+    arrangement: Arrangement
+    unexplained: tuple[float, ...]
 
 
 def pairing_effects(stack: Stack, trace: Trace) -> Float[Tensor, "rows blocks blocks"]:
@@ -99,7 +107,8 @@ def mean_field(
     *,
     steps: int = STEPS,
     rows: int = ROWS,
-) -> Arrangement:
+    first_rows: int = FIRST_ROWS,
+) -> MeanField:
     """Find pairs and order together; the result still wants ``descend`` and ``mend``.
 
     Args:
@@ -107,13 +116,17 @@ def mean_field(
         order: in-layers in the order to start from.
         prior: a positive matrix, how likely in-layer i is to feed out-layer j; None: all alike.
         steps: Kalman steps.
-        rows: rows of each step after the first, which takes up to ``FIRST_ROWS``.
+        rows: rows of each step after the first.
+        first_rows: rows of the first step, which decides most.
+
+    Returns:
+        The best arrangement seen, and what the mixtures left unexplained on rows they had not seen.
     """
     stack, pooled = search.problem.stack, search.problem.pooled
     items = len(stack.in_weight)
     scale = scale_to_pool if pooled else sinkhorn
     mixture = torch.from_numpy(scale(np.ones((items, items)) if prior is None else prior)).to(stack.in_weight.dtype)
-    best, held = float("inf"), Arrangement((), ())
+    best, held, unexplained = float("inf"), Arrangement((), ()), []
     for step in range(steps):
         width = max(items * WIDEST * (NARROWEST / WIDEST) ** (step / max(steps - 1, 1)), 1.0)
         mixed = replace(
@@ -121,8 +134,9 @@ def mean_field(
             out_weight=torch.einsum("ij,jdh->idh", mixture, stack.out_weight),
             out_bias=mixture @ stack.out_bias,
         )
-        x, y = search.draw(FIRST_ROWS if step == 0 else rows)
+        x, y = search.draw(first_rows if step == 0 else rows)
         trace, residual = search.residual(x, y, Arrangement(tuple(order), tuple(order)), mixed)
+        unexplained.append(float(residual.square().mean()))
         position = position_effects(inversion_effects(trace), width)
         place = torch.tensor(order)
         pairing = pairing_effects(stack, trace)
@@ -144,7 +158,7 @@ def mean_field(
             best, held = error, arrangement
         if error < search.problem.solved_below:
             break
-    return held
+    return MeanField(held, tuple(unexplained))
 
 
 def _rounded(mixture: Float[np.ndarray, "items items"], order: list[int], pooled: bool) -> Arrangement:

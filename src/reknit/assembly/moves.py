@@ -57,8 +57,8 @@ def _orders(blocks: int) -> Iterator[Rearrangement]:
 class _Forks:
     """Streams that have left the common path, one per pair of positions; ``live`` marks those that exist."""
 
-    def __init__(self, stack: Stack, rows: int) -> None:
-        n, like = stack.blocks, stack.in_weight
+    def __init__(self, stack: Stack, n: int, rows: int) -> None:
+        like = stack.in_weight
         self.stack = stack
         self.streams = like.new_zeros(n, n, rows, stack.width)
         self.live = torch.zeros(n, n, dtype=torch.bool)
@@ -94,7 +94,7 @@ def insertion_answers(
     """The answers with the block at position i taken to stand at q: [i, q]; on the diagonal, the arrangement's own."""
     n, rows = len(arrangement), x.shape[0]
     ins, outs = torch.tensor(arrangement.ins), torch.tensor(arrangement.outs)
-    forks = _Forks(stack, rows)
+    forks = _Forks(stack, n, rows)
     skipped = x.new_zeros(n, rows, stack.width)  # the stream without block i, for the blocks that will come later
     index, base = torch.arange(n), x
     for p in range(n):
@@ -120,7 +120,7 @@ def exchange_answers(
     """The answers with the out-layers of positions i < j exchanged: [i, j]; elsewhere, the arrangement's own."""
     n, rows = len(arrangement), x.shape[0]
     ins, outs = torch.tensor(arrangement.ins), torch.tensor(arrangement.outs)
-    forks, base = _Forks(stack, rows), x
+    forks, base = _Forks(stack, n, rows), x
     for p in range(n):
         inner, outer = arrangement.ins[p], arrangement.outs[p]
         forks.advance(inner, outer, (torch.arange(n) != p)[None, :].expand(n, n))

@@ -36,6 +36,8 @@ from reknit.solvers.ordering import inversions
 
 METHODS = ("commutator", "hill-climb")
 STREAM_ROWS = 1000
+SMALL_LAYER = 20_000
+"""Numbers in a layer up to which one thread searches."""
 
 
 @dataclass(frozen=True)
@@ -129,7 +131,7 @@ def assemble(
             torch.set_num_threads(threads)
         with torch.inference_mode():
             run = _Run(Path(pieces), Path(data), target, inputs, options, budget, progress, out, state == "unfinished")
-            assembly = run.assembly()
+            assembly = run.assembly(threads or before)
     finally:
         torch.set_num_threads(before)
     if out is not None:
@@ -214,7 +216,9 @@ class _Run:
         text = repr((self.pile.sha256, self.table.sha256, self.options, self.columns, reknit.__version__))
         return hashlib.sha256(text.encode()).hexdigest()
 
-    def assembly(self) -> Assembly:
+    def assembly(self, threads: int) -> Assembly:
+        """Search and judge; ``threads`` is what the passes over all rows get."""
+        torch.set_num_threads(min(threads, _search_threads(self.candidates[0])))
         best: tuple[Roles, Plan, Held, Steps] | None = None
         for roles in self.candidates:
             found = self.solve(roles)
@@ -223,6 +227,7 @@ class _Run:
             if found[1].solved:
                 break
         assert best is not None  # noqa: S101  (there is at least one candidate)
+        torch.set_num_threads(threads)
         return self.result(*best)
 
     def solve(self, roles: Roles) -> tuple[Roles, Plan, Held, Steps]:
@@ -390,6 +395,16 @@ class _Run:
             "unfinished": self.unfinished,
             "software": {"python": platform.python_version(), "torch": torch.__version__, "numpy": np.__version__},
         }
+
+
+def _search_threads(roles: Roles) -> int:
+    """Threads that a search can use: its products of a few hundred rows are too small to share out.
+
+    On layers of 48 x 96 two threads were no faster than one, and 10 to 50 times slower as soon as another process
+    wanted a core too, because they wait for each other by spinning (dev/log.md).
+    """
+    size = max(piece.weight.size for piece in roles.outs if piece.weight is not None) if roles.outs else 0
+    return 1 if size <= SMALL_LAYER else torch.get_num_threads()
 
 
 def _names(setting: Setting) -> tuple[str, str, str]:
