@@ -49,6 +49,7 @@ def save_checkpoint(out: Path, fingerprint: str, plan: Plan, following: int, log
         "next": following,
         "repeats": plan.repeats,
         "tried": [[s.activation, s.norm, s.final_norm, mse] for s, mse in plan.tried.items()],
+        "promise": [[s.activation, s.norm, s.final_norm, mse] for s, mse in plan.promise.items()],
         "held": held
         and {
             "mse": held.mse,
@@ -75,6 +76,7 @@ def load_checkpoint(out: Path, fingerprint: str, plan: Plan) -> tuple[int, Log]:
             raise UsageError("belongs to other pieces, data or options", path, "Repeat the first command, or add --force")
         plan.repeats = int(content["repeats"])
         plan.tried = {_setting(entry[:3], plan): _number(entry[3]) for entry in content["tried"]}
+        plan.promise = {_setting(entry[:3], plan): _number(entry[3]) for entry in content["promise"]}
         held = content["held"]
         if held is not None:
             arrangement = _arrangement(held["ins"], held["outs"], plan)
