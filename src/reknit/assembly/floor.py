@@ -107,7 +107,7 @@ def measure_floor(
         parts["stated noise"] = steps.noise**2
     white = sum(parts.values())
     generator = torch.Generator().manual_seed(0)
-    draws = []
+    draws: list[Tensor] = []
     for name, active in (("dtype of the pieces", bool(steps.weights)), ("decimals of the inputs", steps.inputs.any())):
         if not active:
             continue
@@ -119,11 +119,12 @@ def measure_floor(
                 offset = torch.rand(x.shape, generator=generator) - 0.5
                 answers = stack.forward(x + offset * torch.from_numpy(steps.inputs).float(), arrangement)
             found.append((answers - plain).double())
-        draws.extend(found)
         parts[name] = float(torch.stack(found).square().mean())
+        # the causes add up: every draw is one simulated error of all of them together
+        draws = [known + more for known, more in zip(draws, found, strict=True)] if draws else found
     stacked = torch.stack(draws) if draws else exact.new_zeros(0, *exact.shape)
     mse = sum(parts.values())
     count = max(y.numel(), 1)
     spread = white * (1 + 6 * (2 / count) ** 0.5)
-    common = 3.0 * float(stacked.square().mean((1, 2)).max()) * (2 if len(draws) > DRAWS else 1) if draws else 0.0
+    common = 3.0 * float(stacked.square().mean((1, 2)).max()) if draws else 0.0
     return Floor(tolerance, rounding, white, stacked, mse, spread + common, parts)
