@@ -30,7 +30,9 @@ def claim_folder(out: Path, *, resume: bool, force: bool) -> str:
     present = {path.name for path in out.iterdir()}
     if ASSEMBLY_FILE in present:
         if not (resume or force):
-            raise OutputError("holds a finished assembly", out, "Add --resume to report it again or --force to replace it")
+            raise OutputError(
+                "holds a finished assembly", out, "Add --resume to report it again or --force to replace it"
+            )
         return "finished" if resume else "new"
     if CHECKPOINT_FILE in present:
         if not (resume or force):
@@ -73,7 +75,9 @@ def load_checkpoint(out: Path, fingerprint: str, plan: Plan) -> tuple[int, Log]:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         if content["fingerprint"] != fingerprint:
-            raise UsageError("belongs to other pieces, data or options", path, "Repeat the first command, or add --force")
+            raise UsageError(
+                "belongs to other pieces, data or options", path, "Repeat the first command, or add --force"
+            )
         plan.repeats = int(content["repeats"])
         plan.tried = {_setting(entry[:3], plan): _number(entry[3]) for entry in content["tried"]}
         plan.promise = {_setting(entry[:3], plan): _number(entry[3]) for entry in content["promise"]}
@@ -81,7 +85,9 @@ def load_checkpoint(out: Path, fingerprint: str, plan: Plan) -> tuple[int, Log]:
         if held is not None:
             arrangement = _arrangement(held["ins"], held["outs"], plan)
             plan.held = Held(_number(held["mse"]), _setting(held["setting"], plan), arrangement)
-        log = [(str(e[0]), _number(e[1]), int(e[2]), _arrangement(e[3], e[4], plan), float(e[5])) for e in content["log"]]
+        log = [
+            (str(e[0]), _number(e[1]), int(e[2]), _arrangement(e[3], e[4], plan), float(e[5])) for e in content["log"]
+        ]
         following = int(content["next"])
         if not 0 <= following <= MOST_ATTEMPTS:
             raise ValueError("not the number of an attempt")

@@ -33,13 +33,15 @@ from torch import Tensor
 
 from reknit.assembly.problem import Search
 from reknit.network.stack import Arrangement, Trace
-from reknit.solvers.least_squares import damped_solution
+from reknit.solvers.least_squares import damped_solution, damped_solutions
 from reknit.solvers.ordering import moved
 
 ANNEAL_STEPS, ANNEAL_ROWS, ANNEAL_DAMPING = 40, 128, 3.0
 WIDEST, NARROWEST = 0.5, 0.2
 """Kernel widths of the annealing, as shares of the depth."""
 DESCENT_ROWS, SCORE_ROWS, MOST_ROWS = 256, 96, 4096
+SCORED = 4
+"""Proposals of a step that are scored exactly."""
 SWAP_SHARE = 0.35
 """Fitted share of an inversion above which a neighbour pair counts as inverted; one half would be symmetric, but the
 fit shrinks."""
@@ -55,9 +57,7 @@ def inversion_effects(trace: Trace) -> Float[Tensor, "rows blocks blocks"]:
     return overlap - overlap.transpose(1, 2)
 
 
-def position_effects(
-    effects: Float[Tensor, "rows blocks blocks"], width: float
-) -> Float[Tensor, "rows blocks"]:
+def position_effects(effects: Float[Tensor, "rows blocks blocks"], width: float) -> Float[Tensor, "rows blocks"]:
     """What moving each block one place towards the head adds to the answer, smoothed over ``width`` places."""
     n = effects.shape[1]
     place = torch.arange(n, dtype=effects.dtype)
@@ -79,9 +79,7 @@ def insertion_effects(effects: Float[Tensor, "rows blocks blocks"]) -> Float[Ten
     return torch.where(here[None, :] > here[:, None], later, earlier)
 
 
-def _proposals(
-    effects: Float[Tensor, "rows blocks blocks"], residual: Float[Tensor, " rows"]
-) -> Iterator[list[int]]:
+def _proposals(effects: Float[Tensor, "rows blocks blocks"], residual: Float[Tensor, " rows"]) -> Iterator[list[int]]:
     """Reorderings (position k gets the block now at ``order[k]``) that the residual speaks for."""
     n = effects.shape[1]
     place = torch.arange(n, dtype=effects.dtype)
@@ -93,14 +91,13 @@ def _proposals(
     for share in (0.17, 0.06, 0.02):
         width = max(share * n, 0.7)
         columns = position_effects(effects, width)
-        for damping in (3.0, 0.3, 0.03):
-            shift = damped_solution(columns, residual, damping)
+        for shift in damped_solutions(columns, residual, (3.0, 0.3, 0.03)):
             yield sort(place + shift.clamp(-2 * width, 2 * width))
     upper = torch.triu_indices(n, n, 1)
     pairs = effects[:, upper[0], upper[1]]
-    for damping in (1.0, 0.1, 0.01):
+    for shares in damped_solutions(pairs, residual, [damping * n for damping in (1.0, 0.1, 0.01)]):
         share_inverted = effects.new_zeros(n, n)
-        share_inverted[upper[0], upper[1]] = damped_solution(pairs, residual, damping * n).clamp(0, 1)
+        share_inverted[upper[0], upper[1]] = shares.clamp(0, 1)
         yield sort(place + share_inverted.sum(1) - share_inverted.sum(0))
     yield _disjoint_swaps(effects, residual)
     yield from _insertions(effects, residual, 6)
@@ -190,7 +187,7 @@ def descend(
         orders = [o for o in orders if arrangement.reordered(o) not in visited]
         if not orders:
             break
-        likely = torch.argsort(_predicted_error(effects, residual, orders))[:6].tolist()
+        likely = torch.argsort(_predicted_error(effects, residual, orders))[:SCORED].tolist()
         tried = [arrangement.reordered(orders[k]) for k in likely]
         x, y = x[:score_rows], y[:score_rows]
         errors = [float((problem.stack.forward(x, a) - y).square().mean()) for a in tried]

@@ -19,7 +19,8 @@ from reknit.network.stack import Arrangement, Stack
 
 TOLERANCE = 8.0
 """The tolerance in units of the largest rounding error seen in a float32 pass: other kernels round elsewhere."""
-DRAWS = 8
+DRAWS = 24
+"""Simulated errors of each kind; their spread is known no better than that of so many numbers."""
 
 
 @dataclass(frozen=True)

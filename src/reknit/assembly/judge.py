@@ -19,6 +19,9 @@ SPARE_BITS = 20.0
 """Bits of information the outputs must carry beyond what naming the arrangement takes."""
 
 
+ARTICLES = {"swap": "a swap", "insertion": "an insertion", "exchange": "an exchange"}
+
+
 @dataclass(frozen=True)
 class Judgement:
     """A verdict with all it rests on."""
@@ -113,7 +116,9 @@ def judge(
         empty = Proof(0.0, {}, {}, (), None)
         return Judgement("failed", _why_not(mse, variance, floor, steps), residual, (), empty, floor)
     proof = prove(stack, single, error, arrangement, floor, pulls=not reproduced)
-    undecided = (*_identical(names), *(_named(t, names) for t in proof.undecided))
+    same = _identical(names)
+    known = {frozenset(move.pieces) for move in same}
+    undecided = (*same, *(m for m in (_named(t, names) for t in proof.undecided) if frozenset(m.pieces) not in known))
     needed = _bits_needed(len(arrangement), pooled) + SPARE_BITS
     carried = _bits(y, math.sqrt(max(mse, floor.white)))
     verdict, reason = _verdict(residual, floor, proof, undecided, (carried, needed), reproduced)
@@ -121,7 +126,9 @@ def judge(
 
 
 def _why_not(mse: float, variance: float, floor: Floor, steps: Steps) -> str:
-    share = mse / variance if variance > 0 else math.inf
+    if not variance > 0:
+        return f"the recorded outputs are constant, and the best arrangement misses them by {mse:.3g} (mean squared)"
+    share = mse / variance
     known = ", ".join(floor.parts) if steps.known else "float32 rounding"
     return (
         f"the best arrangement leaves a mean squared error of {mse:.3g} ({share:.2g} of the outputs' variance), "
@@ -146,7 +153,9 @@ def _verdict(
             f"{residual.rows} rows carry about {bits[0]:.0f} bits and naming the arrangement takes {bits[1]:.0f}: "
             "another arrangement may fit as well"
         )
-    tested = f"all {total} near rearrangements are rejected (z at least {min(proof.rejected_z.values(), default=0):.3g})"
+    tested = (
+        f"all {total} near rearrangements are rejected (z at least {min(proof.rejected_z.values(), default=0):.3g})"
+    )
     if reproduced:
         return "exact", (
             f"every one of {residual.rows} rows is reproduced in float64 within {floor.tolerance:.2g} "
@@ -156,7 +165,7 @@ def _verdict(
     if pull is not None and pull.pull_z > proof.level:
         return "failed", (
             f"the error is no larger than {', '.join(floor.parts)} explains, but it still correlates with "
-            f"a {pull.move.kind} of positions {pull.move.first} and {pull.move.second} (z {pull.pull_z:.1f})"
+            f"{ARTICLES[pull.move.kind]} of positions {pull.move.first} and {pull.move.second} (z {pull.pull_z:.1f})"
         )
     return "consistent", (
         f"the mean squared error {residual.mse:.3g} is what {', '.join(floor.parts)} explains "

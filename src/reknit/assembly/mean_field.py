@@ -71,6 +71,7 @@ def _centred(
     by_row, by_column = (effects * variance).sum(2), (effects * variance).sum(1)
     if pooled:
         system, target = torch.diag(rows + columns) + variance + variance.T, by_row + by_column
+        system = system + 1e-6 * float(rows.mean()) * torch.eye(n)
         terms = torch.linalg.solve(system, target.T).T
         return effects - terms[:, :, None] - terms[:, None, :]
     system = torch.cat([torch.cat([torch.diag(rows), variance], 1), torch.cat([variance.T, torch.diag(columns)], 1)])

@@ -8,6 +8,8 @@ explain ends here.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -19,12 +21,10 @@ from reknit.assembly.problem import Problem, Search
 from reknit.assembly.proof import first_order_effects
 from reknit.network.stack import Arrangement, Stack, Trace
 
-ROWS, SHORTLIST, ROUNDS, POLISH_ROWS = 384, 16, 12, 2000
+ROWS, SHORTLIST, ROUNDS, POLISH_ROWS, SUSPECT_ROWS = 384, 16, 12, 2000, 1000
 
 
-def exchange_effects(
-    stack: Stack, trace: Trace, arrangement: Arrangement
-) -> Float[Tensor, "rows blocks blocks"]:
+def exchange_effects(stack: Stack, trace: Trace, arrangement: Arrangement) -> Float[Tensor, "rows blocks blocks"]:
     """First-order effect on the answer of exchanging the out-layers of positions i and j: [r, i, j], symmetric."""
     own = pairing_effects(stack, trace)[:, :, torch.tensor(arrangement.outs)]
     kept = torch.diagonal(own, dim1=1, dim2=2)
@@ -70,6 +70,38 @@ def mend(search: Search, arrangement: Arrangement, rounds: int = ROUNDS) -> Arra
             break
         arrangement, error = trial, found
     return arrangement
+
+
+@dataclass(frozen=True)
+class Suspicion:
+    """Moves that, taken together, would explain most of a residual, and the share of it they would leave."""
+
+    moves: tuple[Rearrangement, ...]
+    left: float
+
+
+def suspect(problem: Problem, arrangement: Arrangement, most: int = 8) -> Suspicion:
+    """What the residual of an arrangement looks like: the few moves whose first-order effects explain it best.
+
+    Greedy: the move that explains most of what is left, its effect taken off whole, at most ``most`` times.
+    """
+    moves = all_moves(len(arrangement))
+    x, y = problem.x[:SUSPECT_ROWS], problem.y[:SUSPECT_ROWS]
+    direction = torch.ones_like(y)
+    residual = ((y - problem.stack.forward(x, arrangement)) * direction).sum(1)
+    whole = float(residual.square().sum())
+    if not moves or whole <= 0:
+        return Suspicion((), 1.0)
+    effects = first_order_effects(problem.stack, x, direction, arrangement, moves)
+    sizes, chosen = effects.square().sum(1), []
+    for _ in range(most):
+        gain = 2 * effects @ residual - sizes
+        k = int(gain.argmax())
+        if gain[k] < 0.05 * whole:
+            break
+        chosen.append(moves[k])
+        residual = residual - effects[k]
+    return Suspicion(tuple(chosen), float(residual.square().sum()) / whole)
 
 
 def polish(problem: Problem, arrangement: Arrangement, rounds: int = 30) -> Arrangement:

@@ -72,7 +72,9 @@ class _Forks:
         first, second = torch.nonzero(chosen & self.live, as_tuple=True)
         if len(first):
             flat = self.streams[first, second].flatten(0, 1)
-            self.streams[first, second] = (flat + self.stack.branch(flat, inner, outer)).view(len(first), -1, flat.shape[1])
+            self.streams[first, second] = (flat + self.stack.branch(flat, inner, outer)).view(
+                len(first), -1, flat.shape[1]
+            )
 
     def answers(self) -> Float[Tensor, "blocks blocks rows outputs"]:
         n, _, rows, width = self.streams.shape

@@ -24,6 +24,7 @@ from dataclasses import dataclass
 import torch
 from jaxtyping import Float
 from scipy.stats import norm as gaussian
+from scipy.stats import t as student
 from torch import Tensor
 
 from reknit.assembly.commutator import insertion_effects, inversion_effects
@@ -109,9 +110,13 @@ class _Sums:
         return torch.where(self.size > 0, value, torch.zeros_like(value))
 
 
-def rejection_level(moves: int) -> float:
-    """The z at which one true move in ``moves`` tests would be rejected with chance ``WRONGLY`` in all."""
-    return float(gaussian.isf(WRONGLY / max(moves, 1)))
+def rejection_level(moves: int, draws: int = 0) -> float:
+    """The z at which one true move in ``moves`` tests would be rejected with chance ``WRONGLY`` in all.
+
+    Where part of the standard error is estimated from ``draws`` simulated errors, Student's quantile.
+    """
+    chance = WRONGLY / max(moves, 1)
+    return float(student.isf(chance, draws) if draws else gaussian.isf(chance))
 
 
 def first_order_effects(
@@ -238,7 +243,7 @@ def prove(
         pulls: also report the move that the residual speaks for most, from first-order effects on all rows.
     """
     moves = all_moves(len(arrangement))
-    level = rejection_level(len(moves))
+    level = rejection_level(len(moves), len(floor.draws))
     tester = _Tester(stack, x, error, arrangement, floor, level)
     strongest = None
     if moves and len(x):

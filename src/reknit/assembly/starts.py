@@ -1,4 +1,4 @@
-"""Orders to start from, given the pairs: seriation, norm, random. None of them looks at the outputs.
+"""Orders to start from, given the pairs. The outputs only say which end of a sorted order comes first.
 
 ``seriation`` uses no trend in depth: blocks that are neighbours in depth have similar Grams, so the Fiedler vector of
 the Grams' similarity sorts them up to reversal; which end comes first is decided by two evaluations (see
@@ -17,7 +17,7 @@ from torch import Tensor
 
 from reknit.assembly.problem import Problem
 from reknit.network.stack import Arrangement, Stack
-from reknit.solvers.ordering import fiedler_order
+from reknit.solvers.ordering import fiedler_order, sort_by_position
 
 STARTS = ("seriation", "norm", "delta-norm", "random")
 
@@ -55,6 +55,9 @@ def start_order(
         return given.reordered(torch.randperm(n, generator=generator).tolist())
     if start == "seriation":
         order = fiedler_order(block_similarity(stack, pairs)).tolist()
+    elif start == "delta-norm":
+        added = [float(stack.branch(problem.x[:2000], i, o).norm(dim=1).mean()) for i, o in pairs]
+        order = sort_by_position(np.array(added))
     else:
         norms = stack.out_weight[list(given.outs)].flatten(1).norm(dim=1)
         order = torch.argsort(norms, stable=True).tolist()

@@ -22,7 +22,7 @@ from reknit.assembly.checkpoint import CHECKPOINT_FILE, Log, claim_folder, load_
 from reknit.assembly.floor import Steps, measure_floor
 from reknit.assembly.folder import load_assembly, save_assembly
 from reknit.assembly.judge import Judgement, Names, judge
-from reknit.assembly.mend import polish
+from reknit.assembly.mend import polish, suspect
 from reknit.assembly.problem import OutOfTime, Problem, Search
 from reknit.assembly.result import Assembly, Evidence, Pair, Step
 from reknit.assembly.roles import Roles, candidate_roles, stack_of, steps_of
@@ -36,6 +36,8 @@ from reknit.solvers.ordering import inversions
 
 METHODS = ("commutator", "hill-climb")
 STREAM_ROWS = 1000
+PLATEAU = 0.1
+"""Share of the outputs' variance below which an error is looked into for a few wrong pairs."""
 SMALL_LAYER = 20_000
 """Numbers in a layer up to which one thread searches."""
 
@@ -262,7 +264,8 @@ class _Run:
         except OutOfTime:
             self.unfinished = f"the budget of {self.budget:g} s ended the search before its {MOST_ATTEMPTS} attempts"
         held = plan.held or self.fallback(plan)
-        if not plan.solved and options.method != "hill-climb" and not self.unfinished:
+        rough = not plan.solved or steps.known
+        if rough and options.method != "hill-climb" and not self.unfinished:
             supposed = plan.suppose(held.setting)
             arrangement = polish(supposed, held.arrangement)
             held = replace(held, arrangement=arrangement, mse=supposed.mse(arrangement))
@@ -296,9 +299,7 @@ class _Run:
         arrangement = held.arrangement
         ins = [roles.ins[i] for i in arrangement.ins]
         outs = [roles.outs[j] for j in arrangement.outs]
-        names = Names(
-            [p.name for p in ins], [p.name for p in outs], [p.sha256 for p in ins], [p.sha256 for p in outs]
-        )
+        names = Names([p.name for p in ins], [p.name for p in outs], [p.sha256 for p in ins], [p.sha256 for p in outs])
         found = judge(stack, self.x, self.y, arrangement, steps, names, pooled=roles.pooled)
         margins = _margins(plan, arrangement)
         spec = ResidualSpec(
@@ -309,7 +310,7 @@ class _Run:
         order = [name for pair in zip(names.ins, names.outs, strict=True) for name in pair]
         return Assembly(
             verdict=found.verdict,
-            reason=self.reason(found, plan),
+            reason=self.reason(found, roles, plan, held),
             order=(*order, roles.head.name),
             pairs=tuple(Pair(a, b, m) for a, b, m in zip(names.ins, names.outs, margins, strict=True)),
             undecided=found.undecided,
@@ -330,15 +331,33 @@ class _Run:
             run=self.description(roles, plan, found),
         )
 
-    def reason(self, found: Judgement, plan: Plan) -> str:
+    def reason(self, found: Judgement, roles: Roles, plan: Plan, held: Held) -> str:
         parts = [found.reason]
+        if self.unfinished and found.verdict == "ambiguous":
+            parts.append(self.unfinished)
         if found.verdict == "failed":
             weak = sum(m < 0 for m in plan.weights.margins)
             if plan.weights.coherence < 3 and self.options.method == "commutator":
                 parts.append(f"the weights alone do not settle the pairs ({weak} of {plan.problem.blocks} outweighed)")
             if self.unfinished:
                 parts.append(self.unfinished)
+            parts += self.plateau(roles, plan, held, found)
         return "; ".join(parts)
+
+    def plateau(self, roles: Roles, plan: Plan, held: Held, found: Judgement) -> list[str]:
+        """Name the pairs or places that a small error points to."""
+        if found.residual.mse > PLATEAU * found.residual.variance:
+            return []
+        suspicion = suspect(plan.suppose(held.setting), held.arrangement)
+        wrong = [m for m in suspicion.moves if m.kind == "exchange"]
+        if not suspicion.moves or suspicion.left > 0.5:
+            return []
+        share = f"{100 * (1 - suspicion.left):.0f} % of the error to first order"
+        if 2 * len(wrong) >= len(suspicion.moves):
+            outs = held.arrangement.outs
+            names = ", ".join(f"{roles.outs[outs[m.first]].name} with {roles.outs[outs[m.second]].name}" for m in wrong)
+            return [f"a plateau that a few wrong pairs explain: exchanging {names} would take {share}"]
+        return [f"a few blocks stand in the wrong place: {len(suspicion.moves)} moves would take {share}"]
 
     def steps(self, final: Arrangement) -> tuple[Step, ...]:
         pairs = set(zip(final.ins, final.outs, strict=True))

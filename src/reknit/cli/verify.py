@@ -22,12 +22,17 @@ def verify(
 ) -> int:
     """Hold an assembled network against data it has not seen."""
     from reknit.assembly.verify import verify as run
-    from reknit.cli.summary import print_rows, residual_text
+    from reknit.cli.summary import print_rows, residual_text, undecided_text
 
     verification = run(folder, data, target=target, inputs=inputs)
     content = verification.as_json()
     if as_json:
         print_json(content)
     else:
-        print_rows(verification.verdict, {"residual": residual_text(content["residual"])})
+        rows = {
+            "why": verification.reason,
+            "residual": residual_text(content["residual"]),
+            "undecided": undecided_text(verification.undecided),
+        }
+        print_rows(verification.verdict, rows)
     return STATUS[verification.verdict]

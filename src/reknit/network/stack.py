@@ -18,7 +18,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from reknit.network.activations import Activation
-from reknit.network.norms import Norm
+from reknit.network.norms import NORMS, Norm
 
 
 @dataclass(frozen=True)
@@ -116,9 +116,12 @@ class Stack:
         """The answers of an arrangement; rows go through in chunks that stay in cache."""
         answers = []
         for part in x.split(chunk):
-            stream = part
+            stream = part.clone()
+            hidden = part.new_empty(len(part), self.hidden)
             for inner, outer in zip(arrangement.ins, arrangement.outs, strict=True):
-                stream = stream + self.branch(stream, inner, outer)
+                torch.addmm(self.in_bias[inner], self.read(stream), self.in_weight[inner].T, out=hidden)
+                stream += self.out_bias[outer]
+                stream.addmm_(self.activation.into(hidden, hidden), self.out_weight[outer].T)
             answers.append(self.answer(stream))
         return torch.cat(answers)
 
@@ -128,21 +131,25 @@ class Stack:
         """Forward and backward through an arrangement, for the answer along one direction per row."""
         n, rows = len(arrangement), x.shape[0]
         streams = x.new_empty(n + 1, rows, self.width)
-        hidden, slope = x.new_empty(n, rows, self.hidden), x.new_empty(n, rows, self.hidden)
+        before, hidden = x.new_empty(n, rows, self.hidden), x.new_empty(n, rows, self.hidden)
         added, pulled, after = (x.new_empty(n, rows, self.width) for _ in range(3))
         streams[0] = x
         for k, (inner, outer) in enumerate(zip(arrangement.ins, arrangement.outs, strict=True)):
-            before = torch.addmm(self.in_bias[inner], self.read(streams[k]), self.in_weight[inner].T)
-            hidden[k] = self.activation.value(before)
-            slope[k] = self.activation.slope(before, hidden[k])
+            torch.addmm(self.in_bias[inner], self.read(streams[k]), self.in_weight[inner].T, out=before[k])
+            self.activation.into(before[k], hidden[k])
             torch.addmm(self.out_bias[outer], hidden[k], self.out_weight[outer].T, out=added[k])
             torch.add(streams[k], added[k], out=streams[k + 1])
         answer = (self.answer(streams[n]) * direction).sum(1)
-        gradient = self.final_norm.pullback(streams[n], self._eps(self.final_norm), direction @ self.head_weight)
+        after[n - 1] = self.final_norm.pullback(streams[n], self._eps(self.final_norm), direction @ self.head_weight)
+        inside = x.new_empty(rows, self.hidden)
         for k in range(n - 1, -1, -1):
             inner, outer = arrangement.ins[k], arrangement.outs[k]
-            after[k] = gradient
-            inside = torch.mm(gradient, self.out_weight[outer]).mul_(slope[k])
-            pulled[k] = self.norm.pullback(streams[k], self._eps(self.norm), inside @ self.in_weight[inner])
-            gradient = gradient + pulled[k]
+            torch.mm(after[k], self.out_weight[outer], out=inside)
+            reached = self.activation.pull(inside, before[k], hidden[k])
+            if self.norm.value is NORMS["none"].value:
+                torch.mm(reached, self.in_weight[inner], out=pulled[k])
+            else:
+                pulled[k] = self.norm.pullback(streams[k], self._eps(self.norm), reached @ self.in_weight[inner])
+            if k:
+                torch.add(after[k], pulled[k], out=after[k - 1])
         return Trace(answer, added, pulled, after, hidden)

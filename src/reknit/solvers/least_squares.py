@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -15,12 +17,18 @@ def damped_solution(
     Solved with the unknowns' normal equations when they are fewer than the rows, else in the dual
     (``c = C^T (C C^T + damping m I)^-1 target``): min(rows, unknowns)^3 / 3 flops and no larger matrix.
     """
+    return damped_solutions(columns, target, (damping,))[0]
+
+
+def damped_solutions(
+    columns: Float[Tensor, "rows unknowns"], target: Float[Tensor, " rows"], dampings: Sequence[float]
+) -> list[Float[Tensor, " unknowns"]]:
+    """``damped_solution`` for several dampings; the Gram matrix is formed once."""
     rows, unknowns = columns.shape
-    scale = max(float(columns.square().sum()) / unknowns, 1e-30) * damping
-    if unknowns <= rows:
-        gram = columns.T @ columns
-        gram.diagonal().add_(scale)
-        return torch.linalg.solve(gram, columns.T @ target)
-    gram = columns @ columns.T
-    gram.diagonal().add_(scale)
-    return columns.T @ torch.linalg.solve(gram, target)
+    primal = unknowns <= rows
+    gram = columns.T @ columns if primal else columns @ columns.T
+    scale = max(float(gram.diagonal().sum()) / unknowns, 1e-30)
+    right = columns.T @ target if primal else target
+    identity = torch.eye(len(gram), dtype=gram.dtype)
+    found = [torch.linalg.solve(gram + damping * scale * identity, right) for damping in dampings]
+    return found if primal else [columns.T @ solution for solution in found]
