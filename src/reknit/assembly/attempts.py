@@ -1,6 +1,6 @@
 """The plan of a search: which architecture to suppose, where to start, what to try next, and when to stop.
 
-A search is a sequence of attempts. Attempt k depends on nothing but the seed, k and the best arrangement of the attempts
+A search is a sequence of attempts. Attempt k depends on nothing but the seed, k and the best arrangement of those
 before it, so a checkpoint after each is enough to go on to the same answer. The first takes what the weights propose;
 later ones draw new starting orders or let the outputs find pairs and order together. Whatever an attempt finds is
 polished, and handed to the other activations and norms that might fit it better.
@@ -55,7 +55,7 @@ class Setting:
 
 
 def settings(act: str | None, block_norm: str | None) -> list[Setting]:
-    """The combinations to try, common ones first: what the user names is kept, the rest runs through the common ones."""
+    """The combinations to try, common ones first: what the user names is kept, the rest runs through what is common."""
     acts = COMMON_ACTIVATIONS if act is None else (activation(act).name,)
     norms = tuple(NORMS) if block_norm is None else (norm(block_norm).name,)
     pairs = [(kind, final) for kind in norms for final in dict.fromkeys((kind, "none"))]

@@ -1,7 +1,7 @@
 """What the right arrangement may leave of the recorded outputs: rounding, decimals, dtypes of the pieces, noise.
 
-Every part is measured on this very network and these rows, not looked up: the rounding of a float32 pass is its distance
-from the float64 pass; the effect of pieces stored in bfloat16 or int8, and of inputs written with few decimals, is
+Every part is measured on this very network and these rows, not looked up: the rounding of a float32 pass is its
+distance from the float64 pass; the effect of pieces stored in bfloat16 or int8, and of inputs written with few decimals, is
 simulated by moving every number at random within its rounding step and looking at the answers.
 """
 
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -69,7 +70,7 @@ class Floor:
 
 
 def _jittered(stack: Stack, steps: Steps, generator: torch.Generator) -> Stack:
-    moved = {}
+    moved: dict[str, Any] = {}
     for name, step in steps.weights.items():
         array: Tensor = getattr(stack, name)
         offset = torch.rand(array.shape, generator=generator, dtype=array.dtype) - 0.5

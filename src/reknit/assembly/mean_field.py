@@ -72,12 +72,12 @@ def _centred(
     if pooled:
         system, target = torch.diag(rows + columns) + variance + variance.T, by_row + by_column
         system = system + 1e-6 * float(rows.mean()) * torch.eye(n)
-        terms = torch.linalg.solve(system, target.T).T
+        terms: Tensor = torch.linalg.solve(system, target.T).T
         return effects - terms[:, :, None] - terms[:, None, :]
     system = torch.cat([torch.cat([torch.diag(rows), variance], 1), torch.cat([variance.T, torch.diag(columns)], 1)])
     system = system + 1e-6 * float(rows.mean()) * torch.eye(2 * n)
-    terms = torch.linalg.solve(system, torch.cat([by_row, by_column], 1).T).T
-    return effects - terms[:, :n, None] - terms[:, None, n:]
+    both: Tensor = torch.linalg.solve(system, torch.cat([by_row, by_column], 1).T).T
+    return effects - both[:, :n, None] - both[:, None, n:]
 
 
 def _update(

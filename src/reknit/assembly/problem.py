@@ -93,8 +93,7 @@ class Search:
         """One direction of the outputs per row, so that many outputs cost no more than one."""
         if y.shape[1] == 1:
             return torch.ones_like(y)
-        drawn = torch.randn(y.shape, generator=self.generator, dtype=y.dtype)
-        return drawn
+        return torch.randn(y.shape, generator=self.generator, dtype=y.dtype)
 
     def residual(
         self, x: Float[Tensor, "rows width"], y: Float[Tensor, "rows outputs"], arrangement: Arrangement, stack: Stack

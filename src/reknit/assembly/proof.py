@@ -1,8 +1,8 @@
 """Is it the only one? Every near rearrangement, tested against the data (docs/verdicts.md).
 
 For an arrangement with answers f and residual e = y - f, and a move that changes the answers by delta, the data
-speak for the move in proportion ``c = <e, delta> / <delta, delta>``: 1 if the moved arrangement made them, 0 if this one
-did. With disturbances of variance ``sigma^2`` on every answer, and simulated common errors whose own c has variance
+speak for the move in proportion ``c = <e, delta> / <delta, delta>``: 1 if the moved arrangement made them, 0 if this
+one did. With disturbances of variance ``sigma^2`` on every answer, and simulated common errors whose own c has variance
 ``V``, c has standard error ``sqrt(sigma^2 / <delta, delta> + V)``, so the move is rejected when
 
     z = (1 - c) / sqrt(sigma^2 / <delta, delta> + V)
@@ -171,7 +171,9 @@ class _Tester:
 
     def sweep(self, moves: list[Rearrangement], rows: int) -> list[Rearrangement]:
         """Round 1, on the first rows, in slices that keep the forks in cache; returns the moves still open."""
-        parts = [move_effects(self.stack, part, self.arrangement, moves) for part in self.x[:rows].split(SWEEP_ROWS)]
+        parts = [
+            move_effects(self.stack, part, self.arrangement, moves) for part in torch.split(self.x[:rows], SWEEP_ROWS)
+        ]
         delta = torch.cat(parts, 1)
         self.seen = {move: delta[k] for k, move in enumerate(moves)}
         least = (RESOLVED * self.floor.rounding) ** 2

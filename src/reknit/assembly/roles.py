@@ -63,7 +63,7 @@ def candidate_roles(pile: Pile, table: Table) -> list[Roles]:
             )
         if width not in piece.shape:
             raise PileError(
-                f"is {piece.shape[0]} x {piece.shape[1]}, but the table has {width} inputs, so one side has to be {width}",
+                f"is {piece.shape[0]} x {piece.shape[1]}, but the table has {width} inputs: one side has to be {width}",
                 piece.name,
                 "Take the piece out of the pile, or choose the input columns with --inputs",
             )

@@ -24,7 +24,8 @@ STARTS = ("seriation", "norm", "delta-norm", "random")
 
 def _correlation(vectors: Float[Tensor, "blocks features"]) -> Float[Tensor, "blocks blocks"]:
     centred = vectors - vectors.mean(1, keepdim=True)
-    unit = centred / centred.norm(dim=1, keepdim=True).clamp_min(1e-30)
+    norms: Tensor = centred.norm(dim=1, keepdim=True)
+    unit = centred / norms.clamp_min(1e-30)
     return unit @ unit.T
 
 

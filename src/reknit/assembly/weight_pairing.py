@@ -68,7 +68,8 @@ def product_norms(stack: Stack) -> Float[Tensor, "n n"]:
 
 def _unit_rows(features: Float[Tensor, "n features"]) -> Float[Tensor, "n features"]:
     centred = features - features.mean(1, keepdim=True)
-    return centred / centred.norm(dim=1, keepdim=True).clamp_min(1e-30)
+    norms: Tensor = centred.norm(dim=1, keepdim=True)
+    return centred / norms.clamp_min(1e-30)
 
 
 def gram_scores(stack: Stack) -> tuple[Float[np.ndarray, "n n"], Float[np.ndarray, "n n"]]:
@@ -95,7 +96,7 @@ def template_scores(
     if pooled:  # the same pair the other way round is not to gain from its own product either
         forth, back = torch.bmm(writers, readers), torch.bmm(readers, writers)
         scores[outs, ins] -= (forth * back).sum((1, 2)) / norms[ins, outs] / norms[outs, ins]
-    return scores.double().numpy()
+    return np.asarray(scores.double().numpy(), dtype=np.float64)
 
 
 class _Evidence:

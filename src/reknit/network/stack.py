@@ -115,7 +115,7 @@ class Stack:
     ) -> Float[Tensor, "rows outputs"]:
         """The answers of an arrangement; rows go through in chunks that stay in cache."""
         answers = []
-        for part in x.split(chunk):
+        for part in torch.split(x, chunk):
             stream = part.clone()
             hidden = part.new_empty(len(part), self.hidden)
             for inner, outer in zip(arrangement.ins, arrangement.outs, strict=True):

@@ -17,8 +17,8 @@ from scipy.optimize import linear_sum_assignment
 def best_pairs(scores: Float[np.ndarray, "n n"]) -> list[tuple[int, int]]:
     """The pairs (first, second) of a perfect matching with a high total score; the diagonal is never used.
 
-    The assignment relaxation is solved first: its even cycles are halved the better way, which is optimal for them; what
-    lies on odd cycles is matched exactly among itself (networkx, Edmonds' blossoms). Exact where no odd cycle comes up,
+    The assignment relaxation is solved first: its even cycles are halved the better way, optimal for them; what lies
+    on odd cycles is matched exactly among itself (networkx, Edmonds' blossoms). Exact where no odd cycle comes up,
     a lower bound otherwise; n^3 flops and n^2 numbers.
 
     >>> best_pairs(np.array([[0, 9, 0, 0], [0, 0, 0, 1], [0, 0, 0, 0], [0, 0, 8, 0.0]]))

@@ -1,0 +1,60 @@
+"""What is asked of ``assemble`` beyond the files: checked before any of them is read."""
+
+from __future__ import annotations
+
+import math
+import shlex
+from dataclasses import dataclass
+
+from reknit.assembly.attempts import settings
+from reknit.assembly.starts import STARTS
+from reknit.errors import UsageError
+
+METHODS = ("commutator", "hill-climb")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """The options of ``assemble`` by the names of its arguments; see there.
+
+    Raises:
+        UsageError: an option has no such value; a name lists the choices.
+    """
+
+    target: str | None = None
+    inputs: str | None = None
+    activation: str | None = None
+    norm: str | None = None
+    method: str = "commutator"
+    start: str = "seriation"
+    rows: int | None = None
+    seed: int = 0
+    noise: float | None = None
+    threads: int | None = None
+    budget: float | None = None
+
+    def __post_init__(self) -> None:
+        for name, value, choices in (("--method", self.method, METHODS), ("--start", self.start, STARTS)):
+            if value not in choices:
+                raise UsageError(f"there is no {name[2:]} {value!r}", name, f"Choose one of {', '.join(choices)}")
+        for name, number, least in (("--rows", self.rows, 1), ("--threads", self.threads, 1), ("--seed", self.seed, 0)):
+            if number is not None and number < least:
+                raise UsageError(f"{number} is too small", name, f"Give a whole number of at least {least}")
+        if self.budget is not None and not self.budget > 0:
+            raise UsageError(f"{self.budget} is no time", "--budget", "Give a positive number of seconds")
+        if self.noise is not None and not (self.noise >= 0 and math.isfinite(self.noise)):
+            raise UsageError(f"{self.noise} is no standard deviation", "--noise", "Give a number of at least 0")
+        settings(self.activation, self.norm)  # names the choices if there is no such activation or norm
+
+    def deciding(self) -> tuple[object, ...]:
+        """The options that decide the answer, for the fingerprint of a checkpoint; time and threads do not."""
+        chosen = (self.activation, self.norm, self.method, self.start, self.rows, self.seed, self.noise or 0.0)
+        return (self.target, self.inputs, *chosen)
+
+    def command(self, pieces: str, data: str, threads: int) -> str:
+        """The command line that repeats a run."""
+        words = ["reknit", "assemble", pieces, "--data", data]
+        for name, value in (vars(self) | {"threads": threads}).items():
+            if value is not None and not (name == "noise" and not value):
+                words += [f"--{name}", str(value)]
+        return shlex.join(words)

@@ -1,0 +1,192 @@
+"""One run of ``assemble``: read, pair, search; what is found goes to ``write_up``."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+import reknit
+from reknit.assembly.attempts import MOST_ATTEMPTS, Held, Plan, settings
+from reknit.assembly.checkpoint import Log, load_checkpoint, save_checkpoint
+from reknit.assembly.floor import Steps, measure_floor
+from reknit.assembly.mend import polish
+from reknit.assembly.options import Options
+from reknit.assembly.problem import OutOfTime, Problem, Search
+from reknit.assembly.roles import Roles, candidate_roles, stack_of, steps_of
+from reknit.containers import Pile, read_pile
+from reknit.containers.table import Table, read_table
+from reknit.network.stack import Arrangement
+
+FLOOR_ROWS = 1000
+SMALL_LAYER = 20_000
+"""Numbers in a layer up to which one thread searches."""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a search is: the stage, a sentence, the error just found (None if none) and the seconds since the start."""
+
+    stage: str
+    message: str
+    mse: float | None
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a search ends with: the roles supposed, the plan with all it tried, and the best arrangement."""
+
+    roles: Roles
+    plan: Plan
+    held: Held
+    steps: Steps
+
+
+class Run:
+    """One run, from files to the best arrangement; holds what the stages hand on.
+
+    Args:
+        pieces: the pile.
+        data: the table.
+        options: all that is asked beyond them.
+        progress: told of every step.
+        out: where checkpoints go; None: nowhere.
+    """
+
+    def __init__(
+        self,
+        pieces: Path,
+        data: Path,
+        options: Options,
+        *,
+        progress: Callable[[Progress], None] | None = None,
+        out: Path | None = None,
+    ) -> None:
+        self.began = time.perf_counter()
+        self.options, self.progress, self.out = options, progress, out
+        self.seconds = {"read": 0.0, "pair": 0.0, "order": 0.0, "verify": 0.0}
+        self.log: Log = []
+        self.unfinished = ""
+        self.tell("read", f"{pieces} and {data}")
+        self.pile: Pile = read_pile(pieces)
+        self.table: Table = read_table(data, target=options.target, inputs=options.inputs)
+        self.candidates = candidate_roles(self.pile, self.table)
+        self.x = torch.from_numpy(np.ascontiguousarray(self.table.inputs))
+        self.y = torch.from_numpy(np.ascontiguousarray(self.table.outputs))
+        self.seconds["read"] = time.perf_counter() - self.began
+        self.deadline = None if options.budget is None else time.perf_counter() + options.budget
+
+    def tell(self, stage: str, message: str, mse: float | None = None) -> None:
+        """Report progress."""
+        if self.progress is not None:
+            self.progress(Progress(stage, message, mse, time.perf_counter() - self.began))
+
+    def search(self, problem: Problem, seed: int) -> Search:
+        """A search that shares this run's clock and log."""
+
+        def listen(stage: str, mse: float) -> None:
+            self.tell(stage, "", mse)
+
+        return Search(problem, seed, self.deadline, listen, began=self.began, log=self.log)
+
+    def fingerprint(self) -> str:
+        """What a checkpoint has to agree with: pieces, data, the options that decide, and the version."""
+        text = repr((self.pile.sha256, self.table.sha256, self.options.deciding(), reknit.__version__))
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    def best(self, threads: int, *, resume: bool) -> Found:
+        """Search under every assignment of roles that the shapes allow, until one explains the data."""
+        torch.set_num_threads(min(threads, _search_threads(self.candidates[0], threads)))
+        best: Found | None = None
+        for roles in self.candidates:
+            found = self._solve(roles, resume=resume)
+            if best is None or found.held.mse < best.held.mse:
+                best = found
+            if found.plan.solved:
+                break
+        torch.set_num_threads(threads)
+        assert best is not None  # noqa: S101  (there is at least one candidate)
+        return best
+
+    def _solve(self, roles: Roles, *, resume: bool) -> Found:
+        options = self.options
+        choices = settings(options.activation, options.norm)
+        first_setting = choices[0]
+        names = (first_setting.activation, first_setting.norm, first_setting.final_norm)
+        stack = stack_of(roles, self.x.shape[1], *names)
+        steps = steps_of(roles, self.table, options.noise or 0.0)
+        x, y = self.x.float(), self.y.float()
+        if options.rows is not None and options.rows < len(x):
+            pick = torch.randperm(len(x), generator=torch.Generator().manual_seed(options.seed))[: options.rows]
+            x, y = x[pick], y[pick]
+        problem = Problem(stack, x, y, pooled=roles.pooled)
+        plan = Plan(problem, choices, options.method, options.start, options.seed, self.search)
+        clock = time.perf_counter()
+        weights = plan.pair()
+        self.seconds["pair"] += time.perf_counter() - clock
+        self.tell("pair", f"from weights, coherence {weights.coherence:.1f}")
+        plan.problem = replace(problem, floor=self._expected_floor(plan, steps))
+        clock = time.perf_counter()
+        held = self._attempts(plan, resume=resume)
+        rough = not plan.solved or steps.known
+        if rough and options.method != "hill-climb" and not self.unfinished:
+            supposed = plan.suppose(held.setting)
+            arrangement = polish(supposed, held.arrangement)
+            held = replace(held, arrangement=arrangement, mse=supposed.mse(arrangement))
+        self.seconds["order"] += time.perf_counter() - clock
+        return Found(roles, plan, held, steps)
+
+    def _attempts(self, plan: Plan, *, resume: bool) -> Held:
+        """Run the plan from where the checkpoint left it, keeping a checkpoint after every attempt."""
+        first, fingerprint = 0, self.fingerprint() if self.out is not None else ""
+
+        def keep(following: int) -> None:
+            if self.out is not None:
+                save_checkpoint(self.out, fingerprint, plan, following, self.log)
+
+        if self.out is not None and resume:
+            first, log = load_checkpoint(self.out, fingerprint, plan)
+            self.log.extend(log)
+        else:
+            keep(0)
+        try:
+            plan.run(first, keep)
+        except OutOfTime:
+            spent = f"the budget of {self.options.budget:g} s ended the search"
+            self.unfinished = f"{spent} before its {MOST_ATTEMPTS} attempts were made"
+        return plan.held or self._proposed(plan)
+
+    def _proposed(self, plan: Plan) -> Held:
+        """What is held when time was up before anything was scored: the weights' pairs as they came."""
+        arrangement = _as_paired(plan)
+        return Held(plan.problem.mse(arrangement), plan.choices[0], arrangement)
+
+    def _expected_floor(self, plan: Plan, steps: Steps) -> float:
+        """The floor that the search should not try to get below, from the pairs that the weights propose."""
+        if not steps.known:
+            return 0.0
+        arrangement = _as_paired(plan)
+        stack, x, y = plan.problem.stack, plan.problem.x[:FLOOR_ROWS], plan.problem.y[:FLOOR_ROWS].double()
+        exact = stack.to(torch.float64).forward(x.double(), arrangement)
+        return measure_floor(stack, x, y, arrangement, exact, steps).mse
+
+
+def _as_paired(plan: Plan) -> Arrangement:
+    pairs = plan.weights.pairs
+    return Arrangement(tuple(i for i, _ in pairs), tuple(o for _, o in pairs))
+
+
+def _search_threads(roles: Roles, threads: int) -> int:
+    """Threads that a search can use: its products of a few hundred rows are too small to share out.
+
+    On layers of 48 x 96 two threads were no faster than one, and 10 to 50 times slower as soon as another process
+    wanted a core too, because they wait for each other by spinning (dev/log.md).
+    """
+    size = max((piece.weight.size for piece in roles.outs if piece.weight is not None), default=0)
+    return 1 if size <= SMALL_LAYER else threads
