@@ -37,6 +37,7 @@ def test_everything_that_an_attempt_can_see_comes_back(tmp_path):
 def test_numbers_that_json_lacks_come_back(tmp_path):
     net = random_net(1, blocks=5)
     plan = plan_of(net)
+    plan.repeats = 1
     plan.held = Held(float("inf"), Setting("relu", "none", "none"), net.truth)
     plan.tried = {Setting("relu", "none", "none"): float("inf")}
     log = [("order", float("inf"), 3, net.truth, 0.5)]

@@ -4,6 +4,7 @@ import hashlib
 import json
 import re
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from safetensors.torch import save_file
 
 import reknit
 from nets import random_net, trained_net, write_net, write_pieces, write_table
-from reknit.assembly import attempts, verb
+from reknit.assembly import attempts
 from reknit.assembly.checkpoint import CHECKPOINT_FILE
 from reknit.errors import InputError, OutputError, PileError, TableError, UsageError
 
@@ -377,11 +378,26 @@ def test_a_damaged_checkpoint_is_refused_in_a_sentence(unfinished, damage):
 
 
 def forbid_work(monkeypatch):
+    """Reading a file is an error from here on, in whichever module it is done."""
+
     def never(*_, **__):
         raise AssertionError("the files were read")
 
-    monkeypatch.setattr(verb, "read_pile", never)
-    monkeypatch.setattr(verb, "read_table", never)
+    readers = [
+        (module, reader)
+        for name, module in sys.modules.items()
+        for reader in ("read_pile", "read_table")
+        if name.startswith("reknit.assembly.") and hasattr(module, reader)
+    ]
+    assert {reader for _, reader in readers} == {"read_pile", "read_table"}
+    for module, reader in readers:
+        monkeypatch.setattr(module, reader, never)
+
+
+def test_a_file_is_read_where_there_is_work_to_do(dropped, monkeypatch):
+    forbid_work(monkeypatch)
+    with pytest.raises(AssertionError, match="the files were read"):
+        run(dropped[0])
 
 
 def test_what_is_there_is_refused_before_any_work(unfinished, monkeypatch, tmp_path):

@@ -61,12 +61,12 @@ def test_a_planted_matching_is_found(seed, n):
     assert best_pairs(scores) == planted
 
 
-def test_on_six_random_items_it_is_nearly_always_the_best():
-    right = 0
+@pytest.mark.parametrize("n", [6, 8])
+def test_random_items_are_matched_best(n):
+    # only a bound is promised where odd cycles come up; on these 200 it is met
     for seed in range(200):
-        scores = np.random.default_rng(seed).standard_normal((6, 6))
-        right += np.isclose(total(scores, best_pairs(scores)), best_total(scores))
-    assert right >= 150  # documented as a bound where odd cycles come up
+        scores = np.random.default_rng(seed).standard_normal((n, n))
+        assert total(scores, best_pairs(scores)) == pytest.approx(best_total(scores))
 
 
 def test_the_diagonal_is_never_used():
