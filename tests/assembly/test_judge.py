@@ -160,7 +160,6 @@ def test_identical_single_pieces_are_ambiguous(side):
     assert next(m.pieces for m in found.undecided if m.kind == "exchange" and m.z == 0) == (f"{side}2", f"{side}4")
 
 
-@pytest.mark.xfail(strict=True, reason="the exchange of two in-layers is not among the moves that are tested")
 def test_nearly_identical_in_layers_are_ambiguous():
     net = random_net(30)
     stack = net.stack

@@ -40,6 +40,8 @@ ANNEAL_STEPS, ANNEAL_ROWS, ANNEAL_DAMPING = 40, 128, 3.0
 WIDEST, NARROWEST = 0.5, 0.2
 """Kernel widths of the annealing, as shares of the depth."""
 DESCENT_ROWS, SCORE_ROWS, MOST_ROWS = 256, 96, 4096
+FAR = 2e-3
+"""Share of the outputs' variance: an error above it, not falling any more, is a wrong basin."""
 SCORED = 4
 """Proposals of a step that are scored exactly."""
 SWAP_SHARE = 0.35
@@ -173,7 +175,8 @@ def descend(
         search: the problem, its randomness and its log.
         arrangement: where to start; its pairs stay as they are.
         iterations: at most so many steps.
-        patience: steps without a better error before the rows are doubled (up to ``MOST_ROWS``), then given up.
+        patience: steps without a better error before the rows are doubled (up to ``MOST_ROWS``) or, far from the
+            truth, the descent is given up.
         rows: rows of the first regressions.
     """
     n, problem = len(arrangement), search.problem
@@ -199,7 +202,8 @@ def descend(
         if error < problem.solved_below:
             break
         if stalled >= patience:
-            if 2 * rows > min(len(problem.x), MOST_ROWS):
+            far = best[0] > FAR * problem.variance  # more rows do not lead out of a wrong basin; a new start may
+            if far or 2 * rows > min(len(problem.x), MOST_ROWS):
                 break
             rows, score_rows, stalled = 2 * rows, 2 * score_rows, 0
             best = (math.inf, best[1])

@@ -1,8 +1,8 @@
 """What the right arrangement may leave of the recorded outputs: rounding, decimals, dtypes of the pieces, noise.
 
 Every part is measured on this very network and these rows, not looked up: the rounding of a float32 pass is its
-distance from the float64 pass; the effect of pieces stored in bfloat16 or int8, and of inputs written with few decimals, is
-simulated by moving every number at random within its rounding step and looking at the answers.
+distance from the float64 pass; the effect of pieces stored in bfloat16 or int8, and of inputs of few decimals,
+is simulated by moving every number at random within its rounding step and looking at the answers.
 """
 
 from __future__ import annotations

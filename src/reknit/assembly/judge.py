@@ -15,6 +15,8 @@ from reknit.assembly.proof import Proof, Tested, prove
 from reknit.assembly.result import Move, Residual, Verdict
 from reknit.network.stack import Arrangement, Stack
 
+ALIKE = 0.05
+"""Relative distance below which two in-layers are looked at for being exchangeable."""
 SPARE_BITS = 20.0
 """Bits of information the outputs must carry beyond what naming the arrangement takes."""
 
@@ -69,6 +71,38 @@ def _identical(names: Names) -> list[Move]:
     return found
 
 
+def _twin_readers(
+    stack: Stack,
+    x: Float[Tensor, "rows width"],
+    error: Float[Tensor, "rows outputs"],
+    arrangement: Arrangement,
+    floor: Floor,
+    level: float,
+    names: Names,
+) -> list[Move]:
+    """Exchanges of in-layers that are nearly the same, scored exactly in float64; those the data do not reject.
+
+    Exchanging in-layers is exchanging out-layers and then the two blocks; it can be small only where the in-layers are
+    alike, and only there it is not covered by the moves of ``prove``.
+    """
+    weights = torch.cat([stack.in_weight.flatten(1), stack.in_bias], 1).double()[list(arrangement.ins)]
+    distance = torch.cdist(weights, weights) / weights.norm(dim=1).clamp_min(1e-300)
+    double, found = stack.to(torch.float64), []
+    own = double.forward(x, arrangement)
+    sigma2 = max(float(error.square().mean()), floor.white)
+    for i, j in torch.nonzero(torch.triu(distance < ALIKE, 1)).tolist():
+        ins = list(arrangement.ins)
+        ins[i], ins[j] = ins[j], ins[i]
+        delta = double.forward(x, Arrangement(tuple(ins), arrangement.outs)) - own
+        size, overlap = float(delta.square().sum()), float((delta * error).sum())
+        z = (size - overlap) / math.sqrt(size * sigma2) if size > 0 else 0.0
+        if z < level:
+            change = (size - 2 * overlap) / max(error.numel(), 1)
+            found.append(Move("exchange", (names.ins[i], names.ins[j]), change, z))
+    known = {frozenset(move.pieces) for move in _identical(names)}
+    return [move for move in found if frozenset(move.pieces) not in known]
+
+
 def _bits(y: Float[Tensor, "rows outputs"], spread: float) -> float:
     """How much the recorded outputs say: rows times log2 of their deviation over the error's, summed over outputs."""
     if len(y) < 2:
@@ -116,7 +150,7 @@ def judge(
         empty = Proof(0.0, {}, {}, (), None)
         return Judgement("failed", _why_not(mse, variance, floor, steps), residual, (), empty, floor)
     proof = prove(stack, single, error, arrangement, floor, pulls=not reproduced)
-    same = _identical(names)
+    same = _identical(names) + _twin_readers(stack, x, error, arrangement, floor, proof.level, names)
     known = {frozenset(move.pieces) for move in same}
     undecided = (*same, *(m for m in (_named(t, names) for t in proof.undecided) if frozenset(m.pieces) not in known))
     needed = _bits_needed(len(arrangement), pooled) + SPARE_BITS
