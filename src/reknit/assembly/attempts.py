@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from jaxtyping import Float
 
-from reknit.assembly.commutator import DESCENT_ROWS, anneal, descend
+from reknit.assembly.commutator import anneal, descend
 from reknit.assembly.hill_climb import delta_norm_order, hill_climb, norm_order
 from reknit.assembly.mean_field import mean_field
 from reknit.assembly.mend import mend
@@ -34,14 +34,15 @@ FAMILIES = {"relu": ("leaky-relu",), "gelu": ("silu", "gelu-tanh", "elu"), "tanh
 TRUSTED_COHERENCE = 3.0
 """Coherence of the weights' matching from which later attempts keep its pairs."""
 MOST_ATTEMPTS = 12
-SCREEN_ROWS = 512
+SCREEN_ROWS, HELD_ROWS = 512, 2000
+"""Rows on which settings are compared, and arrangements that ask to be held; the verdict rests on all rows."""
 RESTARTS, HOPEFUL = 3, 0.1
 """New random orders within the first attempt, while its error is below this share of the outputs' variance."""
 SHALLOW = 32
 """Blocks up to which a setting is screened from two starts."""
 RECONSIDER, NEARLY, LIKELY = (2, 5, 9), 0.2, 20
 """Before which attempts the settings are looked at again, if the error is below this share of the outputs' variance."""
-WARM_STEPS = 6
+WARM_STEPS = 8
 """Annealing before the first descent: from the puzzle's norm order, 11 steps to the end instead of 11 to 47."""
 TURNS = (0, 0, 1, 0, 2, 1, 0, 3, 1, 2, 0, 4)
 """Which of the ranked settings an attempt supposes: the likelier, the more often."""
@@ -197,7 +198,7 @@ class Plan:
             if self.start == "random":
                 arrangement = anneal(search, arrangement)
             else:
-                arrangement = anneal(search, arrangement, steps=WARM_STEPS, rows=DESCENT_ROWS)
+                arrangement = anneal(search, arrangement, steps=WARM_STEPS)
             if not self.trusted:
                 return descend(search, arrangement, iterations=12, patience=4)[1]
             error, arrangement = descend(search, arrangement, iterations=40)
@@ -279,7 +280,7 @@ class Plan:
             search = self.make_search(self.suppose(setting), self.seed * 1000 + 600 + number)
             error, arrangement = descend(search, pairs_and_order, iterations=8, patience=3)
             self.promise[setting] = min(error, self.promise.get(setting, np.inf))
-            self.keep(setting, arrangement, search.problem.mse(arrangement))
+            self.keep(setting, arrangement, search.problem.mse(arrangement, HELD_ROWS))
             if self.solved:
                 return
 
@@ -294,7 +295,7 @@ class Plan:
                 error, ordered = descend(search, anneal(search, arrangement, steps), iterations=8, patience=3)
                 errors.append(error)
                 if error < self.problem.solved_below:
-                    self.keep(setting, ordered, search.problem.mse(ordered))
+                    self.keep(setting, ordered, search.problem.mse(ordered, HELD_ROWS))
                     break
             return min(errors)
         items = len(self.problem.stack.in_weight)
@@ -310,7 +311,7 @@ class Plan:
 
     def _take(self, search: Search, setting: Setting, arrangement: Arrangement) -> None:
         for candidate in self._candidates(search, arrangement):
-            mse = search.problem.mse(candidate)
+            mse = search.problem.mse(candidate, HELD_ROWS)
             self._note(setting, mse)
             for other, error in self._others(candidate, setting, mse):
                 self.keep(other, candidate, error)
@@ -331,7 +332,7 @@ class Plan:
                 error = problem.mse(arrangement, SCREEN_ROWS)
                 self._note(other, error)
                 if error < 0.9 * mse:
-                    yield other, problem.mse(arrangement)
+                    yield other, problem.mse(arrangement, HELD_ROWS)
 
     def keep(self, setting: Setting, arrangement: Arrangement, mse: float) -> None:
         """Hold an arrangement if it is better than the one held."""

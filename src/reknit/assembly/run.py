@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 import reknit
-from reknit.assembly.attempts import MOST_ATTEMPTS, Held, Plan, settings
+from reknit.assembly.attempts import HELD_ROWS, MOST_ATTEMPTS, Held, Plan, settings
 from reknit.assembly.checkpoint import Log, load_checkpoint, save_checkpoint
 from reknit.assembly.floor import Steps, measure_floor
 from reknit.assembly.mend import polish
@@ -138,7 +138,7 @@ class Run:
         if rough and options.method != "hill-climb" and not self.unfinished:
             supposed = plan.suppose(held.setting)
             arrangement = polish(supposed, held.arrangement)
-            held = replace(held, arrangement=arrangement, mse=supposed.mse(arrangement))
+            held = replace(held, arrangement=arrangement, mse=supposed.mse(arrangement, HELD_ROWS))
         self.seconds["order"] += time.perf_counter() - clock
         return Found(roles, plan, held, steps)
 
@@ -165,7 +165,7 @@ class Run:
     def _proposed(self, plan: Plan) -> Held:
         """What is held when time was up before anything was scored: the weights' pairs as they came."""
         arrangement = _as_paired(plan)
-        return Held(plan.problem.mse(arrangement), plan.choices[0], arrangement)
+        return Held(plan.problem.mse(arrangement, HELD_ROWS), plan.choices[0], arrangement)
 
     def _expected_floor(self, plan: Plan, steps: Steps) -> float:
         """The floor that the search should not try to get below, from the pairs that the weights propose."""
