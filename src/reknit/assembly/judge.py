@@ -87,10 +87,13 @@ def _twin_readers(
     """
     weights = torch.cat([stack.in_weight.flatten(1), stack.in_bias], 1).double()[list(arrangement.ins)]
     distance = torch.cdist(weights, weights) / weights.norm(dim=1).clamp_min(1e-300)
+    alike = torch.nonzero(torch.triu(distance < ALIKE, 1)).tolist()
+    if not alike:
+        return []
     double, found = stack.to(torch.float64), []
     own = double.forward(x, arrangement)
     sigma2 = max(float(error.square().mean()), floor.white)
-    for i, j in torch.nonzero(torch.triu(distance < ALIKE, 1)).tolist():
+    for i, j in alike:
         ins = list(arrangement.ins)
         ins[i], ins[j] = ins[j], ins[i]
         delta = double.forward(x, Arrangement(tuple(ins), arrangement.outs)) - own

@@ -72,7 +72,7 @@ class Run:
         self.options, self.progress, self.out = options, progress, out
         self.seconds = {"read": 0.0, "pair": 0.0, "order": 0.0, "verify": 0.0}
         self.log: Log = []
-        self.unfinished = ""
+        self.unfinished, self.threads = "", 1
         self.tell("read", f"{pieces} and {data}")
         self.pile: Pile = read_pile(pieces)
         self.table: Table = read_table(data, target=options.target, inputs=options.inputs)
@@ -102,7 +102,8 @@ class Run:
 
     def best(self, threads: int, *, resume: bool) -> Found:
         """Search under every assignment of roles that the shapes allow, until one explains the data."""
-        torch.set_num_threads(min(threads, _search_threads(self.candidates[0], threads)))
+        self.threads = threads
+        torch.set_num_threads(_useful_threads(self.candidates[0], threads))
         best: Found | None = None
         for roles in self.candidates:
             found = self._solve(roles, resume=resume)
@@ -110,7 +111,6 @@ class Run:
                 best = found
             if found.plan.solved:
                 break
-        torch.set_num_threads(threads)
         assert best is not None  # noqa: S101  (there is at least one candidate)
         return best
 
@@ -182,11 +182,11 @@ def _as_paired(plan: Plan) -> Arrangement:
     return Arrangement(tuple(i for i, _ in pairs), tuple(o for _, o in pairs))
 
 
-def _search_threads(roles: Roles, threads: int) -> int:
-    """Threads that a search can use: its products of a few hundred rows are too small to share out.
+def _useful_threads(roles: Roles, threads: int) -> int:
+    """Threads that search and proof can use: products with small layers are not worth sharing out.
 
-    On layers of 48 x 96 two threads were no faster than one, and 10 to 50 times slower as soon as another process
-    wanted a core too, because they wait for each other by spinning (dev/log.md).
+    On layers of 48 x 96 two threads were no faster than one (a pass over 10,000 rows even took twice as long), and 10
+    to 50 times slower as soon as another process wanted a core too, because they wait by spinning (dev/log.md).
     """
     size = max((piece.weight.size for piece in roles.outs if piece.weight is not None), default=0)
     return 1 if size <= SMALL_LAYER else threads

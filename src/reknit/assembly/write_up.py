@@ -107,7 +107,7 @@ def _steps(run: Run, final: Arrangement) -> tuple[Step, ...]:
 def _description(run: Run, found: Found, judged: Judgement) -> dict[str, Any]:
     """What repeats the run, and what it stood on."""
     options, plan, roles, table = run.options, found.plan, found.roles, run.table
-    threads = torch.get_num_threads()
+    threads = run.threads
     return {
         "command": options.command(str(run.pile.path), str(table.path), threads),
         "version": reknit.__version__,
