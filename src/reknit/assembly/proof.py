@@ -23,8 +23,7 @@ from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float
-from scipy.stats import norm as gaussian
-from scipy.stats import t as student
+from scipy.special import ndtri, stdtrit  # scipy.stats has both too, and takes half a second to load
 from torch import Tensor
 
 from reknit.assembly.commutator import insertion_effects, inversion_effects
@@ -116,7 +115,7 @@ def rejection_level(moves: int, draws: int = 0) -> float:
     Where part of the standard error is estimated from ``draws`` simulated errors, Student's quantile.
     """
     chance = WRONGLY / max(moves, 1)
-    return float(student.isf(chance, draws) if draws else gaussian.isf(chance))
+    return float(-stdtrit(draws, chance) if draws else -ndtri(chance))
 
 
 def first_order_effects(

@@ -8,7 +8,6 @@ perfect matching in a general graph.
 
 from __future__ import annotations
 
-import networkx as nx
 import numpy as np
 from jaxtyping import Float
 from scipy.optimize import linear_sum_assignment
@@ -48,6 +47,8 @@ def best_pairs(scores: Float[np.ndarray, "n n"]) -> list[tuple[int, int]]:
 
 
 def _match_exactly(weights: Float[np.ndarray, "n n"], items: list[int]) -> list[tuple[int, int]]:
+    import networkx as nx  # slow to load, and seldom needed
+
     graph = nx.Graph()
     graph.add_weighted_edges_from((a, b, weights[a, b]) for k, a in enumerate(items) for b in items[k + 1 :])
     return [(a, b) for a, b in nx.max_weight_matching(graph, maxcardinality=True)]
