@@ -170,6 +170,27 @@ def test_nearly_identical_in_layers_are_ambiguous():
     assert verdicts == {"ambiguous"}
 
 
+@pytest.mark.parametrize("disguise", ["hidden units in another order", "rescaled"])
+def test_blocks_of_one_function_and_other_numbers_are_ambiguous(disguise):
+    net = random_net(31)
+    stack = net.stack
+    order = torch.randperm(stack.hidden, generator=torch.Generator().manual_seed(0))
+    scale = 2.0 if disguise == "rescaled" else 1.0
+    twin = with_layers(
+        stack,
+        in_weight={4: scale * stack.in_weight[1][order]},
+        in_bias={4: scale * stack.in_bias[1][order]},
+        out_weight={4: stack.out_weight[1][:, order] / scale},
+        out_bias={4: stack.out_bias[1]},
+    )
+    recorded = twin.forward(net.x, identity(6))
+    exchanged = identity(6).reordered([0, 4, 2, 3, 1, 5])
+    for arrangement in (identity(6), exchanged):
+        found = verdict_of(twin, net.x, recorded, arrangement)
+        assert found.verdict == "ambiguous"
+        assert any(len(move.pieces) == 4 and move.kind == "exchange" for move in found.undecided)
+
+
 @pytest.mark.parametrize("rows", [300, 4000])
 @pytest.mark.parametrize("seed", range(3))
 def test_an_exchange_of_nearly_identical_out_layers_is_never_exact(rows, seed):

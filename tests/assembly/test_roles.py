@@ -99,7 +99,7 @@ def test_a_network_of_a_head_alone():
         (
             (*blocks(3, 5, 7), piece("head", 2, 5), piece("stray", 4, 6)),
             (5, 2),
-            "stray: is 4 x 6, but the table has 5 inputs, so one side has to be 5. "
+            "stray: is 4 x 6, but the table has 5 inputs: one side has to be 5. "
             "Take the piece out of the pile, or choose the input columns with --inputs.",
         ),
         (
@@ -123,7 +123,7 @@ def test_a_network_of_a_head_alone():
         (
             (*blocks(2, 5, 7), piece("head", 2, 5)),
             (4, 2),
-            "in0: is 7 x 5, but the table has 4 inputs, so one side has to be 4. "
+            "in0: is 7 x 5, but the table has 4 inputs: one side has to be 4. "
             "Take the piece out of the pile, or choose the input columns with --inputs.",
         ),
         (

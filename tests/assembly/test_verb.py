@@ -332,6 +332,26 @@ def test_a_checkpoint_of_another_question_is_refused(unfinished, options):
     assert hashes(out) == before
 
 
+@pytest.mark.parametrize("options", [{"seed": 1}, {"activation": "tanh"}])
+def test_a_finished_answer_to_another_question_is_not_reported_again(dropped, tmp_path, options):
+    folder, _ = dropped
+    out = tmp_path / "out"
+    run(folder, out=out)
+    with pytest.raises(UsageError, match="holds the answer to other pieces, data or options"):
+        run(folder, out=out, resume=True, **options)
+    assert run(folder, out=out, resume=True).order == run(folder).order
+
+
+def test_a_report_is_never_written_over_an_input(dropped):
+    folder, _ = dropped
+    before = hashes(folder)
+    piece = next((folder / "pieces").iterdir())
+    for place in (folder / "data.csv", piece, folder / "pieces" / "report.html"):
+        with pytest.raises(OutputError, match="is among the inputs"):
+            run(folder, report=place, force=True)
+    assert hashes(folder) == before
+
+
 def test_a_checkpoint_of_other_pieces_is_refused(unfinished, tmp_path):
     _, out = unfinished
     write_net(tmp_path / "other", trained_net(epochs=4, seed=1))
@@ -431,7 +451,12 @@ def test_a_finished_folder_reports_again_without_work(dropped, tmp_path, monkeyp
     out = tmp_path / "out"
     first = run(folder, out=out)
     before = hashes(out)
-    forbid_work(monkeypatch)
+
+    def never(*_, **__):
+        raise AssertionError("the search was run")
+
+    # pieces and data are read, to see that they are those of the answer; nothing is searched
+    monkeypatch.setattr(attempts.Plan, "run", never)
     again = run(folder, out=out, resume=True, report=tmp_path / "report.html")
     assert again.as_json() == first.as_json()
     assert hashes(out) == before

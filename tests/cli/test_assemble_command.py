@@ -194,7 +194,9 @@ def test_verify_tells_verdict_and_residual(verbs, capsys, verdict):
         "residual": {"mse": 1e-9, "max_abs": float("nan"), "rows": 12, "tolerance": 1e-5},
         "version": "0.1.0",
     }
-    calls = verbs(lambda _: types.SimpleNamespace(verdict=verdict, as_json=lambda: content))
+    calls = verbs(
+        lambda _: types.SimpleNamespace(verdict=verdict, reason="so it is", undecided=(), as_json=lambda: content)
+    )
     status, out, err = run(capsys, "verify", "there", "--data", "d.csv", "--target", "y", "--json")
     assert (status, err) == (STATUS[verdict], "")
     assert strict(out) == content | {"residual": content["residual"] | {"max_abs": None}}

@@ -15,8 +15,8 @@ from reknit.assembly.proof import Proof, Tested, prove
 from reknit.assembly.result import Move, Residual, Verdict
 from reknit.network.stack import Arrangement, Stack
 
-ALIKE = 0.05
-"""Relative distance below which two in-layers are looked at for being exchangeable."""
+ALIKE, TWIN_ROWS = 0.05, 64
+"""Relative distance below which two in-layers or blocks are looked at for being exchangeable; rows for the latter."""
 SPARE_BITS = 20.0
 """Bits of information the outputs must carry beyond what naming the arrangement takes."""
 
@@ -71,7 +71,7 @@ def _identical(names: Names) -> list[Move]:
     return found
 
 
-def _twin_readers(
+def _twins(
     stack: Stack,
     x: Float[Tensor, "rows width"],
     error: Float[Tensor, "rows outputs"],
@@ -80,30 +80,44 @@ def _twin_readers(
     level: float,
     names: Names,
 ) -> list[Move]:
-    """Exchanges of in-layers that are nearly the same, scored exactly in float64; those the data do not reject.
+    """Exchanges of like in-layers and of like blocks, scored exactly in float64; those the data do not reject.
 
-    Exchanging in-layers is exchanging out-layers and then the two blocks; it can be small only where the in-layers are
-    alike, and only there it is not covered by the moves of ``prove``.
+    Neither is among the moves of ``prove``, because neither can be small unless the two are alike: in-layers by their
+    numbers, blocks by what they add to the recorded inputs (hidden units in another order, or rescaled, make another
+    block of numbers with the same function).
     """
     weights = torch.cat([stack.in_weight.flatten(1), stack.in_bias], 1).double()[list(arrangement.ins)]
-    distance = torch.cdist(weights, weights) / weights.norm(dim=1).clamp_min(1e-300)
-    alike = torch.nonzero(torch.triu(distance < ALIKE, 1)).tolist()
-    if not alike:
-        return []
-    double, found = stack.to(torch.float64), []
-    own = double.forward(x, arrangement)
-    sigma2 = max(float(error.square().mean()), floor.white)
-    for i, j in alike:
+    rows = x[:TWIN_ROWS].to(stack.in_weight.dtype)
+    pairs = zip(arrangement.ins, arrangement.outs, strict=True)
+    added = torch.stack([stack.branch(rows, i, o).flatten() for i, o in pairs]).double()
+    trials: list[tuple[tuple[str, ...], Arrangement]] = []
+    for i, j in _alike(weights):
         ins = list(arrangement.ins)
         ins[i], ins[j] = ins[j], ins[i]
-        delta = double.forward(x, Arrangement(tuple(ins), arrangement.outs)) - own
+        trials.append(((names.ins[i], names.ins[j]), Arrangement(tuple(ins), arrangement.outs)))
+    for i, j in _alike(added):
+        order = list(range(len(arrangement)))
+        order[i], order[j] = j, i
+        pieces = (names.ins[i], names.outs[i], names.ins[j], names.outs[j])
+        trials.append((pieces, arrangement.reordered(order)))
+    if not trials:
+        return []
+    double, sigma2 = stack.to(torch.float64), max(float(error.square().mean()), floor.white)
+    own, found = double.forward(x, arrangement), []
+    for moved, trial in trials:
+        delta = double.forward(x, trial) - own
         size, overlap = float(delta.square().sum()), float((delta * error).sum())
         z = (size - overlap) / math.sqrt(size * sigma2) if size > 0 else 0.0
         if z < level:
-            change = (size - 2 * overlap) / max(error.numel(), 1)
-            found.append(Move("exchange", (names.ins[i], names.ins[j]), change, z))
+            found.append(Move("exchange", moved, (size - 2 * overlap) / max(error.numel(), 1), z))
     known = {frozenset(move.pieces) for move in _identical(names)}
     return [move for move in found if frozenset(move.pieces) not in known]
+
+
+def _alike(features: Float[Tensor, "items features"]) -> list[tuple[int, int]]:
+    """Pairs of items that lie within ``ALIKE`` of each other, relative to their size."""
+    distance = torch.cdist(features, features) / features.norm(dim=1).clamp_min(1e-300)
+    return [(i, j) for i, j in torch.nonzero(torch.triu(distance < ALIKE, 1)).tolist()]
 
 
 def _bits(y: Float[Tensor, "rows outputs"], spread: float) -> float:
@@ -151,9 +165,9 @@ def judge(
     at_floor = steps.known and mse <= floor.highest
     if not (reproduced or at_floor):
         empty = Proof(0.0, {}, {}, (), None)
-        return Judgement("failed", _why_not(mse, variance, floor, steps), residual, (), empty, floor)
+        return Judgement("failed", _why_not(mse, variance, floor, steps, len(y)), residual, (), empty, floor)
     proof = prove(stack, single, error, arrangement, floor, pulls=not reproduced)
-    same = _identical(names) + _twin_readers(stack, x, error, arrangement, floor, proof.level, names)
+    same = _identical(names) + _twins(stack, x, error, arrangement, floor, proof.level, names)
     known = {frozenset(move.pieces) for move in same}
     undecided = (*same, *(m for m in (_named(t, names) for t in proof.undecided) if frozenset(m.pieces) not in known))
     needed = _bits_needed(len(arrangement), pooled) + SPARE_BITS
@@ -162,10 +176,10 @@ def judge(
     return Judgement(verdict, reason, residual, undecided, proof, floor)
 
 
-def _why_not(mse: float, variance: float, floor: Floor, steps: Steps) -> str:
-    if not variance > 0:
+def _why_not(mse: float, variance: float, floor: Floor, steps: Steps, rows: int) -> str:
+    if not variance > 0 and rows > 1:
         return f"the recorded outputs are constant, and the best arrangement misses them by {mse:.3g} (mean squared)"
-    share = mse / variance
+    share = mse / variance if variance > 0 else math.inf
     known = ", ".join(floor.parts) if steps.known else "float32 rounding"
     return (
         f"the best arrangement leaves a mean squared error of {mse:.3g} ({share:.2g} of the outputs' variance), "

@@ -84,11 +84,15 @@ def assemble(
     out, report = (None if path is None else Path(path) for path in (out, report))
     if resume and out is None:
         raise UsageError("--resume needs --out, where the checkpoint lives", "--resume", "Add --out DIR")
+    _spare_inputs(Path(pieces), Path(data), report)
     if report is not None and report.exists() and not force:
         raise OutputError("exists already", report, "Choose another name, or replace it with --force")
     state = "new" if out is None else claim_folder(out, resume=resume, force=force)
     if state == "finished" and out is not None:
         assembly = load_assembly(out)
+        if assembly.run.get("fingerprint") != Run(Path(pieces), Path(data), options).fingerprint():
+            fault = "holds the answer to other pieces, data or options"
+            raise UsageError(fault, out, "Repeat the first command, or use --force to replace it")
     else:
         assembly = _assemble(Path(pieces), Path(data), options, progress, out, resume=state == "unfinished")
         if out is not None:
@@ -96,6 +100,15 @@ def assemble(
     if report is not None:
         assembly.report(report, force=force)
     return assembly
+
+
+def _spare_inputs(pieces: Path, data: Path, report: Path | None) -> None:
+    """Refuse to write the report over what is read, whatever is forced."""
+    if report is None:
+        return
+    place = report.resolve()
+    if place in (data.resolve(), pieces.resolve()) or pieces.resolve() in place.parents:
+        raise OutputError("is among the inputs, which are never touched", report, "Write the report elsewhere")
 
 
 def _assemble(

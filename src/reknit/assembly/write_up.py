@@ -129,6 +129,7 @@ def _description(run: Run, found: Found, judged: Judgement) -> dict[str, Any]:
         "pairs_by_weights": [[roles.ins[i].name, roles.outs[j].name] for i, j in plan.weights.pairs],
         "roles": "by evidence" if roles.pooled else "by shape",
         "floor": dict(judged.floor.parts),
+        "fingerprint": run.fingerprint(),
         "unfinished": run.unfinished,
         "software": {"python": platform.python_version(), "torch": torch.__version__, "numpy": np.__version__},
     }
