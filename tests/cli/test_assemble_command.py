@@ -203,5 +203,5 @@ def test_verify_tells_verdict_and_residual(verbs, capsys, verdict):
     assert calls == [((Path("there"), Path("d.csv")), {"target": "y", "inputs": None})]
     status, out, _ = run(capsys, "verify", "there", "--data", "d.csv")
     assert status == STATUS[verdict]
-    assert out.startswith(f"verdict    {verdict}\nresidual   ")
+    assert out.startswith(f"verdict    {verdict}\nwhy        so it is\nresidual   ")
     assert "12 rows" in out
