@@ -47,7 +47,7 @@ class Problem:
     def solved_below(self) -> float:
         """A mean squared error that only an arrangement as good as the right one reaches, for the search to stop."""
         scale = float(self.y.square().mean())
-        return max(3.0 * self.floor, 1e-10 * self.variance, 1e-12 * scale, 1e-30)
+        return max(1.5 * self.floor, 1e-10 * self.variance, 1e-12 * scale, 1e-30)
 
     def mse(self, arrangement: Arrangement, rows: int | None = None) -> float:
         """Mean squared error of an arrangement on the first ``rows`` rows (all by default), in float32."""
