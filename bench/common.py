@@ -15,15 +15,16 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import torch
-from torch import Tensor
+import numpy as np
+from threadpoolctl import threadpool_limits
 
+from reknit.assembly.problem import mean_square
 from reknit.assembly.result import Assembly
 from reknit.containers.pile import read_pile
 from reknit.containers.table import read_table
 from reknit.network.activations import activation
 from reknit.network.norms import norm
-from reknit.network.residual_mlp import ResidualSpec
+from reknit.network.spec import ResidualSpec
 from reknit.network.stack import Arrangement, Stack
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -38,8 +39,8 @@ class Truth:
     """A network whose order is known, with every row of its table: position k holds in-layer k and out-layer k."""
 
     stack: Stack
-    x: Tensor
-    y: Tensor
+    x: np.ndarray
+    y: np.ndarray
 
     @property
     def arrangement(self) -> Arrangement:
@@ -47,7 +48,7 @@ class Truth:
 
     def mse(self) -> float:
         """The error that the true arrangement leaves on the table."""
-        return float((self.stack.forward(self.x, self.arrangement) - self.y).square().mean())
+        return mean_square(self.stack.forward(self.x, self.arrangement) - self.y)
 
     def check_seconds(self, runs: int = 5) -> float:
         """One check C: the time of one forward pass of the true arrangement over all rows; the median of ``runs``."""
@@ -63,9 +64,9 @@ def read_truth(pieces: Path, data: Path, order: Sequence[str], spec: ResidualSpe
     """The layers in the true order (names in, out, in, out, ..., head) and the table."""
     pile, table = read_pile(pieces), read_table(data)
 
-    def stacked(names: Sequence[str], part: str, size: int) -> Tensor:
+    def stacked(names: Sequence[str], part: str, size: int) -> np.ndarray:
         found = [getattr(pile[name], part) for name in names]
-        return torch.stack([torch.zeros(size) if v is None else torch.as_tensor(v).float() for v in found])
+        return np.stack([np.zeros(size) if v is None else v for v in found]).astype(np.float32)
 
     inner, outer, head = order[:-1:2], order[1:-1:2], order[-1:]
     stack = Stack(
@@ -80,7 +81,7 @@ def read_truth(pieces: Path, data: Path, order: Sequence[str], spec: ResidualSpe
         norm(spec.final_norm),
         spec.norm_eps,
     )
-    return Truth(stack, torch.from_numpy(table.inputs).float(), torch.from_numpy(table.outputs).float())
+    return Truth(stack, table.inputs.astype(np.float32), table.outputs.astype(np.float32))
 
 
 def order_sha256(order: Sequence[str]) -> str:
@@ -179,7 +180,7 @@ def _text(value: object) -> str:
 
 
 def options(name: str, argv: Sequence[str], **numbers: float | None) -> argparse.Namespace:
-    """The options of one bench; sets the threads of torch."""
+    """The options of one bench; sets the threads of numpy's BLAS."""
     parser = argparse.ArgumentParser(prog=f"python -m bench {name}")
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--fresh", action="store_true", help="forget the lines of an earlier run")
@@ -187,7 +188,7 @@ def options(name: str, argv: Sequence[str], **numbers: float | None) -> argparse
         kind = float if default is None else type(default)
         parser.add_argument(f"--{option.replace('_', '-')}", type=kind, default=default)
     parsed = parser.parse_args(argv)
-    torch.set_num_threads(parsed.threads)
+    threadpool_limits(parsed.threads, user_api="blas")
     return parsed
 
 

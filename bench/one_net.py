@@ -17,13 +17,14 @@ from typing import Any
 import numpy as np
 import polars as pl
 import torch
+from threadpoolctl import threadpool_limits
 
 from bench.common import OUT, Truth, read_truth, scratch, search_seconds
 from reknit.assembly.result import Assembly
 from reknit.assembly.trace_ratio import trace_ratio
 from reknit.assembly.verb import assemble
 from reknit.errors import ReknitError, UsageError
-from reknit.network.residual_mlp import ResidualSpec
+from reknit.network.spec import ResidualSpec
 from reknit.puzzle.verb import drop
 from reknit.solvers.assignment import best_matching
 
@@ -82,7 +83,8 @@ def score(assembly: Assembly, truth: Truth, order: list[str], check: float) -> d
 def run(job: dict[str, Any]) -> dict[str, Any]:
     """Train or find the network, assemble it, score it."""
     options = {name: job.pop(name) for name in ("control", "threads", "budget")}
-    torch.set_num_threads(options["threads"])
+    torch.set_num_threads(options["threads"])  # trains the network
+    threadpool_limits(options["threads"], user_api="blas")
     try:
         folder = dropped(job)
     except UsageError as error:

@@ -8,24 +8,25 @@ import resource
 import sys
 import time
 
-import torch
+import numpy as np
+from threadpoolctl import threadpool_limits
 
 from reknit.assembly import commutator
 from reknit.assembly.problem import Problem, Search
 from reknit.network.activations import activation
 from reknit.network.norms import norm
 from reknit.network.stack import Arrangement, Stack
-from reknit.solvers.ordering import inversions
+from reknit.solvers.ordering import inversions, sort_by_position
 
 WIDTH, HIDDEN, ROWS, BRANCH, FAR = 32, 64, 4000, 0.1, 3.0
 
 
 def synthetic(blocks: int, seed: int) -> Problem:
     """Random blocks that add about ``BRANCH`` of the stream each; the outputs are recorded in float64."""
-    generator = torch.Generator().manual_seed(seed)
+    generator = np.random.default_rng(seed)
 
-    def draw(*shape: int, scale: float) -> torch.Tensor:
-        return torch.randn(*shape, generator=generator) * scale
+    def draw(*shape: int, scale: float) -> np.ndarray:
+        return generator.standard_normal(shape, np.float32) * np.float32(scale)
 
     none = norm("none")
     stack = Stack(
@@ -41,13 +42,13 @@ def synthetic(blocks: int, seed: int) -> Problem:
     )
     x = draw(ROWS, WIDTH, scale=1.0)
     truth = Arrangement(tuple(range(blocks)), tuple(range(blocks)))
-    return Problem(stack, x, stack.to(torch.float64).forward(x.double(), truth).float())
+    return Problem(stack, x, stack.to(np.float64).forward(x.astype(np.float64), truth).astype(np.float32))
 
 
 def nearby(blocks: int, seed: int) -> Arrangement:
     """Every block up to a few places off."""
-    places = torch.arange(blocks) + FAR * (2 * torch.rand(blocks, generator=torch.Generator().manual_seed(seed)) - 1)
-    order = tuple(torch.argsort(places).tolist())
+    places = np.arange(blocks) + FAR * (2 * np.random.default_rng(seed).random(blocks) - 1)
+    order = tuple(sort_by_position(places))
     return Arrangement(order, order)
 
 
@@ -57,7 +58,7 @@ def put_in_order(search: Search, start: Arrangement) -> Arrangement:
 
 
 def main(blocks: int, seed: int, threads: int) -> None:
-    torch.set_num_threads(threads)
+    threadpool_limits(threads, user_api="blas")
     problem, start = synthetic(blocks, seed), nearby(blocks, seed)
     truth = Arrangement(tuple(range(blocks)), tuple(range(blocks)))
     problem.mse(truth)

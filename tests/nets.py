@@ -16,7 +16,8 @@ from reknit.assembly.judge import Names
 from reknit.assembly.problem import Problem
 from reknit.network.activations import activation
 from reknit.network.norms import norm
-from reknit.network.residual_mlp import ResidualMLP, ResidualSpec
+from reknit.network.residual_mlp import ResidualMLP
+from reknit.network.spec import ResidualSpec
 from reknit.network.stack import Arrangement, Stack
 from reknit.puzzle.scatter import layer_keys
 from reknit.puzzle.train import Trained, train_network
@@ -27,8 +28,8 @@ class Net:
     """A network and what it answers: float32 inputs, answers recorded in float32 by torch's own layers."""
 
     model: ResidualMLP
-    x: torch.Tensor
-    y: torch.Tensor
+    x: np.ndarray
+    y: np.ndarray
 
     @property
     def stack(self) -> Stack:
@@ -70,7 +71,7 @@ def random_net(
             block.out.weight *= size * float(1 + torch.rand(())) * 2 / block.out.weight.norm()
             block.out.bias *= size
         x = torch.randn(rows, width)
-    return Net(model, x, model(x))
+    return Net(model, x.numpy(), model(x).numpy())
 
 
 @cache
@@ -82,17 +83,17 @@ def trained(**options: object) -> Trained:
 
 def trained_net(**options: object) -> Net:
     found = trained(**options)
-    return Net(found.model, found.inputs, found.outputs)
+    return Net(found.model, found.inputs.numpy(), found.outputs.numpy())
 
 
 def stack_of_model(model: ResidualMLP) -> Stack:
     """The layers of a model, in-layer k and out-layer k at index k; a missing bias is zero."""
-    tensors, spec = model.state_dict(), model.spec
+    tensors, spec = {key: value.numpy() for key, value in model.state_dict().items()}, model.spec
 
-    def gather(part: str, size: int | None = None) -> torch.Tensor:
-        zero = None if size is None else torch.zeros(size)
+    def gather(part: str, size: int | None = None) -> np.ndarray:
+        zero = None if size is None else np.zeros(size, np.float32)
         keys = [f"blocks.{k}.{part}" for k in range(spec.blocks)]
-        return torch.stack([tensors[key] if size is None else tensors.get(key, zero) for key in keys])
+        return np.stack([tensors[key] if size is None else tensors.get(key, zero) for key in keys])
 
     return Stack(
         gather("in.weight"),
@@ -100,7 +101,7 @@ def stack_of_model(model: ResidualMLP) -> Stack:
         gather("out.weight"),
         gather("out.bias", spec.width),
         tensors["head.weight"],
-        tensors.get("head.bias", torch.zeros(spec.outputs)),
+        tensors.get("head.bias", np.zeros(spec.outputs, np.float32)),
         activation(spec.activation),
         norm(spec.norm),
         norm(spec.final_norm),
@@ -129,6 +130,11 @@ def model_of_stack(stack: Stack, arrangement: Arrangement) -> ResidualMLP:
     return ResidualMLP.from_tensors(spec, tensors)
 
 
+def answers(model: ResidualMLP, x: np.ndarray) -> np.ndarray:
+    """What torch's own layers answer."""
+    return model(torch.from_numpy(x)).numpy()
+
+
 def relabelled(stack: Stack, ins: list[int], outs: list[int]) -> Stack:
     """The same layers under other numbers: what was in-layer ``ins[k]`` is now number k."""
     return Stack(
@@ -145,8 +151,8 @@ def relabelled(stack: Stack, ins: list[int], outs: list[int]) -> Stack:
     )
 
 
-def _hash(*arrays: torch.Tensor) -> str:
-    return hashlib.sha256(b"".join(a.contiguous().numpy().tobytes() for a in arrays)).hexdigest()
+def _hash(*arrays: np.ndarray) -> str:
+    return hashlib.sha256(b"".join(a.tobytes() for a in arrays)).hexdigest()
 
 
 def names_of(stack: Stack, arrangement: Arrangement) -> Names:
@@ -178,10 +184,10 @@ def write_pieces(
     return names
 
 
-def write_table(path: Path, x: torch.Tensor, y: torch.Tensor, decimals: int | None = None) -> Path:
+def write_table(path: Path, x: np.ndarray, y: np.ndarray, decimals: int | None = None) -> Path:
     """``input_*`` and ``pred`` or ``pred_*`` as CSV, with as many digits as float32 needs, or so many decimals."""
-    columns = {f"input_{k}": x[:, k].numpy() for k in range(x.shape[1])}
-    columns |= {"pred" if y.shape[1] == 1 else f"pred_{k}": y[:, k].numpy() for k in range(y.shape[1])}
+    columns = {f"input_{k}": x[:, k] for k in range(x.shape[1])}
+    columns |= {"pred" if y.shape[1] == 1 else f"pred_{k}": y[:, k] for k in range(y.shape[1])}
     frame = pl.DataFrame(columns)
     if decimals is not None:
         frame = frame.with_columns(pl.all().cast(pl.Float64).round(decimals))

@@ -6,10 +6,9 @@ import hashlib
 from dataclasses import replace
 
 import numpy as np
-import torch
 
 from reknit.assembly.result import Assembly, Evidence, Move, Pair, Residual, Step
-from reknit.network.residual_mlp import ResidualSpec
+from reknit.network.spec import ResidualSpec
 
 
 def _scores(rng, n, strength):
@@ -39,7 +38,7 @@ def _run(rng, pieces, start="seriation"):
         "rows": None,
         "data": {"path": "data.csv", "sha256": hashlib.sha256(b"data").hexdigest(), "inputs": 48, "target": ["pred"]},
         "pieces": digests,
-        "libraries": {"python": "3.11.2", "numpy": "2.4.0", "torch": "2.13.0", "scipy": "1.17.0"},
+        "libraries": {"python": "3.11.2", "numpy": "2.4.0", "scipy": "1.17.0"},
     }
 
 
@@ -80,7 +79,7 @@ def make(
         residual=Residual(errors[-1], 4.1e-6, 10000, 1.9e-5, 2.8e-13, 0.94),
         seconds={"read": 0.081, "pair": 0.0064, "order": 0.22, "verify": 0.31},
         spec=spec,
-        tensors={"head.weight": torch.zeros(outputs, 48)},
+        tensors={"head.weight": np.zeros((outputs, 48), np.float32)},
         evidence=Evidence(
             pair_scores=scores,
             stream_rms=tuple(map(float, stream)),

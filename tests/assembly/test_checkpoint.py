@@ -1,7 +1,5 @@
 """A checkpoint brings a plan back as it was; the rest is tested through the verb."""
 
-import torch
-
 from nets import random_net
 from reknit.assembly.attempts import Held, Plan, Setting, settings
 from reknit.assembly.checkpoint import load_checkpoint, save_checkpoint
@@ -24,13 +22,12 @@ def state(plan):
 def test_everything_that_an_attempt_can_see_comes_back(tmp_path):
     net = random_net(1, blocks=5, act="gelu", normed="layer", rows=200)
     plan = plan_of(net)
-    with torch.inference_mode():
-        for number in range(3):  # the settings are screened in the second
-            plan.attempt(number)
-            save_checkpoint(tmp_path, "print", plan, number + 1, [])
-            fresh = plan_of(net)
-            assert load_checkpoint(tmp_path, "print", fresh) == (number + 1, [])
-            assert state(fresh) == state(plan)
+    for number in range(3):  # the settings are screened in the second
+        plan.attempt(number)
+        save_checkpoint(tmp_path, "print", plan, number + 1, [])
+        fresh = plan_of(net)
+        assert load_checkpoint(tmp_path, "print", fresh) == (number + 1, [])
+        assert state(fresh) == state(plan)
     assert plan.held is not None
 
 

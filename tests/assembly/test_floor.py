@@ -4,20 +4,20 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import torch
 
 from nets import no_steps, random_net
 from reknit.assembly.floor import TOLERANCE, Steps, measure_floor
+from reknit.assembly.problem import mean_square
 
 
 def floor_of(net, steps, y=None):
     stack, x = net.stack, net.x
-    exact = stack.to(torch.float64).forward(x.double(), net.truth)
-    return measure_floor(stack, x, (net.y if y is None else y).double(), net.truth, exact, steps)
+    exact = stack.to(np.float64).forward(x.astype(np.float64), net.truth)
+    return measure_floor(stack, x, (net.y if y is None else y).astype(np.float64), net.truth, exact, steps)
 
 
 def weight_steps(net, size):
-    return {"in_weight": torch.full_like(net.stack.in_weight, size).double()}
+    return {"in_weight": np.full(net.stack.in_weight.shape, size)}
 
 
 def test_nothing_known_leaves_float32_rounding_alone():
@@ -26,11 +26,11 @@ def test_nothing_known_leaves_float32_rounding_alone():
     assert not no_steps(net).known
     assert set(floor.parts) == {"float32 rounding"}
     assert len(floor.draws) == 0
-    exact = net.stack.to(torch.float64).forward(net.x.double(), net.truth)
-    slip = net.stack.forward(net.x, net.truth).double() - exact
-    assert floor.tolerance >= TOLERANCE * float(slip.abs().max())
-    assert floor.tolerance < 1e-4 * float(net.y.std())
-    assert floor.rounding == pytest.approx(float(slip.square().mean().sqrt()), rel=1e-6)
+    exact = net.stack.to(np.float64).forward(net.x.astype(np.float64), net.truth)
+    slip = net.stack.forward(net.x, net.truth) - exact
+    assert floor.tolerance >= TOLERANCE * np.abs(slip).max()
+    assert floor.tolerance < 1e-4 * net.y.std()
+    assert floor.rounding == pytest.approx(mean_square(slip) ** 0.5, rel=1e-6)
     assert floor.mse == pytest.approx(floor.rounding**2)
 
 
@@ -50,15 +50,15 @@ def test_noise_and_decimals_of_the_outputs_are_white():
 def test_what_rounding_does_is_simulated_on_this_network(what):
     net = random_net(2, size=1.0, rows=400)
     steps = no_steps(net)
-    generator = torch.Generator().manual_seed(5)
+    generator = np.random.default_rng(5)
     errors = []
     for _ in range(40):
         if what == "weights":
-            moved = net.stack.in_weight + 0.02 * (torch.rand(net.stack.in_weight.shape, generator=generator) - 0.5)
+            moved = net.stack.in_weight + 0.02 * (generator.random(net.stack.in_weight.shape, np.float32) - 0.5)
             answers = replace(net.stack, in_weight=moved).forward(net.x, net.truth)
         else:
-            answers = net.stack.forward(net.x + 0.02 * (torch.rand(net.x.shape, generator=generator) - 0.5), net.truth)
-        errors.append(float((answers - net.y).square().mean()))
+            answers = net.stack.forward(net.x + 0.02 * (generator.random(net.x.shape, np.float32) - 0.5), net.truth)
+        errors.append(mean_square(answers - net.y))
     steps = replace(steps, weights=weight_steps(net, 0.02)) if what == "weights" else replace(
         steps, inputs=np.full(10, 0.02)
     )  # fmt: skip
@@ -73,13 +73,13 @@ def test_causes_that_act_together_add_up():
     plain = no_steps(net)
     weights, inputs = replace(plain, weights=weight_steps(net, 0.02)), replace(plain, inputs=np.full(10, 0.01))
     both = Steps(weights.weights, inputs.inputs, plain.outputs)
-    alone = [float(floor_of(net, steps).draws.square().mean()) for steps in (weights, inputs)]
+    alone = [mean_square(floor_of(net, steps).draws) for steps in (weights, inputs)]
     together = floor_of(net, both)
-    assert float(together.draws.square().mean()) == pytest.approx(sum(alone), rel=0.3)
+    assert mean_square(together.draws) == pytest.approx(sum(alone), rel=0.3)
     assert together.mse == pytest.approx(together.white + sum(alone), rel=0.3)
 
 
 def test_the_same_question_has_the_same_floor():
     net = random_net(4)
     steps = replace(no_steps(net), weights=weight_steps(net, 0.02))
-    assert torch.equal(floor_of(net, steps).draws, floor_of(net, steps).draws)
+    assert np.array_equal(floor_of(net, steps).draws, floor_of(net, steps).draws)

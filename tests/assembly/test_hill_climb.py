@@ -18,12 +18,14 @@ from reknit.assembly.problem import OutOfTime, Problem, Search
 from reknit.assembly.trace_ratio import trace_ratio
 from reknit.network.activations import activation
 from reknit.network.norms import norm
-from reknit.network.residual_mlp import ResidualMLP, ResidualSpec
+from reknit.network.residual_mlp import ResidualMLP
+from reknit.network.spec import ResidualSpec
 from reknit.network.stack import Arrangement, Stack
 from reknit.solvers.assignment import best_matching
 from reknit.solvers.ordering import inversions
 
 BLOCKS, WIDTH, HIDDEN, ROWS = 7, 12, 16, 200
+PARTS = ("weight", "bias")
 
 
 def network(seed, act="relu", normed="none", outputs=1, size=0.5):
@@ -35,7 +37,7 @@ def network(seed, act="relu", normed="none", outputs=1, size=0.5):
         block.out.weight *= size * float(1 + torch.rand(())) / block.out.weight.norm()
         block.out.bias *= size
     x = torch.randn(ROWS, WIDTH)
-    return model, x, model(x)
+    return model, x.numpy(), model(x).numpy()
 
 
 def problem(seed=0, **options):
@@ -45,12 +47,8 @@ def problem(seed=0, **options):
     inner = [block.get_submodule("in") for block in model.blocks]
     outer = [block.out for block in model.blocks]
     stack = Stack(
-        torch.stack([layer.weight for layer in inner]),
-        torch.stack([layer.bias for layer in inner]),
-        torch.stack([layer.weight for layer in outer]),
-        torch.stack([layer.bias for layer in outer]),
-        model.head.weight,
-        model.head.bias,
+        *(np.stack([getattr(layer, part).numpy() for layer in kind]) for kind in (inner, outer) for part in PARTS),
+        *(getattr(model.head, part).numpy() for part in PARTS),
         activation(spec.activation),
         norm(spec.norm),
         norm(spec.final_norm),
@@ -146,13 +144,13 @@ def test_one_block_is_in_order():
 def test_norm_order_sorts_the_out_layers_by_their_norm():
     stack = problem().stack
     outs = [3, 0, 6, 2]
-    norms = [float(stack.out_weight[j].square().sum()) for j in outs]
+    norms = [float(np.square(stack.out_weight[j]).sum()) for j in outs]
     assert norm_order(stack, outs) == sorted(range(4), key=lambda k: norms[k])
 
 
 def test_delta_norm_order_sorts_by_what_a_block_adds_to_the_inputs():
     model, x, _ = network(1)
-    added = [float((block(x) - x).norm(dim=1).mean()) for block in model.blocks]
+    added = [float((block(torch.from_numpy(x)) - torch.from_numpy(x)).norm(dim=1).mean()) for block in model.blocks]
     expected = sorted(range(BLOCKS), key=lambda k: added[k])
     assert delta_norm_order(Search(problem(1), seed=0), TRUTH) == expected
 
@@ -179,18 +177,18 @@ def test_trace_ratio_against_the_products():
     found = trace_ratio(stack)
     for i in range(BLOCKS):
         for j in range(BLOCKS):
-            product = stack.out_weight[j].double() @ stack.in_weight[i].double()
-            assert found[i, j] == pytest.approx(abs(float(product.trace())) / float(product.norm()), rel=1e-9)
+            product = stack.out_weight[j].astype(np.float64) @ stack.in_weight[i].astype(np.float64)
+            assert found[i, j] == pytest.approx(abs(product.trace()) / np.linalg.norm(product), rel=1e-9)
     assert (found <= np.sqrt(WIDTH) + 1e-12).all()
 
 
 def test_trace_ratio_takes_no_notice_of_size_and_finds_multiples_of_the_identity():
     stack = problem().stack
-    inner = torch.randn(BLOCKS, HIDDEN, WIDTH, generator=torch.Generator().manual_seed(0))
-    outer = -torch.linalg.pinv(inner)
+    inner = np.random.default_rng(0).standard_normal((BLOCKS, HIDDEN, WIDTH))
+    outer = -np.linalg.pinv(inner)
     partners = [4, 2, 0, 1, 6, 5, 3]
     made = Stack(
-        inner * torch.logspace(-3, 3, BLOCKS)[:, None, None],
+        inner * np.logspace(-3, 3, BLOCKS)[:, None, None],
         stack.in_bias,
         outer[partners],
         *(getattr(stack, name) for name in ("out_bias", "head_weight", "head_bias", "activation", "norm")),
@@ -204,7 +202,7 @@ def test_trace_ratio_takes_no_notice_of_size_and_finds_multiples_of_the_identity
 
 def test_trace_ratio_of_a_dead_layer_is_zero():
     stack = problem().stack
-    dead = stack.out_weight.clone()
+    dead = stack.out_weight.copy()
     dead[2] = 0
     scores = trace_ratio(
         Stack(

@@ -3,9 +3,9 @@
 from dataclasses import replace
 from itertools import permutations
 
+import ml_dtypes
 import numpy as np
 import pytest
-import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -13,6 +13,7 @@ from nets import identity, names_of, no_steps, random_net, trained_net
 from reknit.assembly.floor import Steps
 from reknit.assembly.judge import judge
 from reknit.assembly.moves import Rearrangement, all_moves
+from reknit.assembly.problem import mean_square
 from reknit.network.stack import Arrangement
 
 NORMED = [("relu", "none"), ("gelu", "layer"), ("tanh", "rms"), ("silu", "none")]
@@ -20,11 +21,13 @@ NORMED = [("relu", "none"), ("gelu", "layer"), ("tanh", "rms"), ("silu", "none")
 
 def verdict_of(stack, x, y, arrangement, steps=None, **options):
     steps = no_steps(stack) if steps is None else steps
-    return judge(stack, x.double(), y.double(), arrangement, steps, names_of(stack, arrangement), **options)
+    return judge(
+        stack, x.astype(np.float64), y.astype(np.float64), arrangement, steps, names_of(stack, arrangement), **options
+    )
 
 
 def noisy(y, deviation, seed=0):
-    return y.double() + deviation * torch.from_numpy(np.random.default_rng(seed).standard_normal(tuple(y.shape)))
+    return y.astype(np.float64) + deviation * np.random.default_rng(seed).standard_normal(y.shape)
 
 
 # what is right
@@ -84,11 +87,11 @@ def test_exact_means_that_no_other_arrangement_fits_as_well(seed, blocks, rows, 
     found = verdict_of(net.stack, net.x, net.y, net.truth)
     if found.verdict != "exact":
         return
-    wide, x = net.stack.to(torch.float64), net.x.double()
+    wide, x = net.stack.to(np.float64), net.x.astype(np.float64)
     for ins in permutations(range(blocks)):
         for outs in permutations(range(blocks)):
             if (ins, outs) != (net.truth.ins, net.truth.outs):
-                error = (wide.forward(x, Arrangement(ins, outs)) - net.y).abs().max()
+                error = np.abs(wide.forward(x, Arrangement(ins, outs)) - net.y).max()
                 assert error > found.residual.tolerance
 
 
@@ -105,13 +108,13 @@ def test_a_failed_verdict_says_how_much_is_left(kind):
 
 def test_shuffled_outputs_fail():
     net = random_net(4)
-    shuffled = net.y[torch.randperm(len(net.y), generator=torch.Generator().manual_seed(0))]
+    shuffled = net.y[np.random.default_rng(0).permutation(len(net.y))]
     assert verdict_of(net.stack, net.x, shuffled, net.truth).verdict == "failed"
 
 
 def test_one_wrong_row_of_many_fails():
     net = random_net(4)
-    spoilt = net.y.clone()
+    spoilt = net.y.copy()
     spoilt[-1] += 0.01
     assert verdict_of(net.stack, net.x, spoilt, net.truth).verdict == "failed"
 
@@ -123,7 +126,7 @@ def with_layers(stack, **changes):
     """A stack some of whose layers are replaced: ``in_weight={2: tensor}``."""
     arrays = {}
     for name, by_number in changes.items():
-        arrays[name] = getattr(stack, name).clone()
+        arrays[name] = getattr(stack, name).copy()
         for number, value in by_number.items():
             arrays[name][number] = value
     return replace(stack, **arrays)
@@ -174,7 +177,7 @@ def test_nearly_identical_in_layers_are_ambiguous():
 def test_blocks_of_one_function_and_other_numbers_are_ambiguous(disguise):
     net = random_net(31)
     stack = net.stack
-    order = torch.randperm(stack.hidden, generator=torch.Generator().manual_seed(0))
+    order = np.random.default_rng(0).permutation(stack.hidden)
     scale = 2.0 if disguise == "rescaled" else 1.0
     twin = with_layers(
         stack,
@@ -217,7 +220,7 @@ def test_a_square_piece_that_is_both_in_and_out_layer_is_ambiguous():
 
 def test_blocks_on_separate_coordinates_commute_and_are_ambiguous():
     net = random_net(8, width=10)
-    changes = {name: getattr(net.stack, name).clone() for name in ("in_weight", "out_weight", "out_bias")}
+    changes = {name: getattr(net.stack, name).copy() for name in ("in_weight", "out_weight", "out_bias")}
     for block, away in ((2, slice(0, 5)), (3, slice(5, 10))):
         changes["in_weight"][block][:, away] = 0
         changes["out_weight"][block][away] = 0
@@ -263,7 +266,7 @@ def test_too_few_bits_are_named():
 @pytest.mark.parametrize("blocks", [1, 6])
 def test_constant_outputs_are_never_exact(blocks):
     net = random_net(12, blocks=blocks)
-    stack = replace(net.stack, head_weight=torch.zeros_like(net.stack.head_weight))
+    stack = replace(net.stack, head_weight=np.zeros_like(net.stack.head_weight))
     found = verdict_of(stack, net.x, stack.forward(net.x, identity(blocks)), identity(blocks))
     assert found.verdict in ("ambiguous", "failed")
 
@@ -271,7 +274,7 @@ def test_constant_outputs_are_never_exact(blocks):
 def test_outputs_that_saturate_are_never_exact():
     # a constant column of records made by a network whose answers vary
     net = random_net(12)
-    assert verdict_of(net.stack, net.x, torch.full_like(net.y, 0.5), net.truth).verdict == "failed"
+    assert verdict_of(net.stack, net.x, np.full_like(net.y, 0.5), net.truth).verdict == "failed"
 
 
 # what is known of the error
@@ -295,7 +298,7 @@ def test_noise_understated_fails():
 
 def near_commuting(net, share=1e-3):
     """Blocks 2 and 3 on separate coordinates but for a small share."""
-    changes = {name: getattr(net.stack, name).clone() for name in ("in_weight", "out_weight", "out_bias")}
+    changes = {name: getattr(net.stack, name).copy() for name in ("in_weight", "out_weight", "out_bias")}
     for block, away in ((2, slice(0, 5)), (3, slice(5, 10))):
         changes["in_weight"][block][:, away] *= share
         changes["out_weight"][block][away] *= share
@@ -317,9 +320,9 @@ def test_large_stated_noise_and_blocks_that_nearly_commute_are_ambiguous():
 def test_a_wrong_arrangement_under_noise_stated_too_large_is_not_consistent(seed):
     net = random_net(15 + seed, rows=2000, size=1.0)
     wrong = all_moves(6)[(7 * seed) % 40].apply(net.truth)
-    error = float((net.stack.forward(net.x, wrong) - net.y).square().mean().sqrt())
+    error = mean_square(net.stack.forward(net.x, wrong) - net.y) ** 0.5
     for stated in (0.7 * error, 1.05 * error, 1.5 * error, 3 * error):
-        for recorded in (net.y.double(), noisy(net.y, 0.1 * error)):
+        for recorded in (net.y.astype(np.float64), noisy(net.y, 0.1 * error)):
             found = verdict_of(net.stack, net.x, recorded, wrong, no_steps(net, stated))
             assert found.verdict in ("failed", "ambiguous"), (stated / error, found.reason)
 
@@ -327,12 +330,12 @@ def test_a_wrong_arrangement_under_noise_stated_too_large_is_not_consistent(seed
 def test_a_residual_that_speaks_for_a_move_is_named():
     net = random_net(16, rows=4000, size=1.0)
     wrong = Rearrangement("swap", 2, 3).apply(net.truth)
-    error = float((net.stack.forward(net.x, wrong) - net.y).square().mean().sqrt())
+    error = mean_square(net.stack.forward(net.x, wrong) - net.y) ** 0.5
     found = verdict_of(net.stack, net.x, net.y, wrong, no_steps(net, 1.2 * error))
     assert found.verdict == "ambiguous" or "still correlates with" in found.reason
 
 
-STORED = {"bfloat16": torch.bfloat16, "float16": torch.float16}
+STORED = {"bfloat16": ml_dtypes.bfloat16, "float16": np.float16}
 
 
 def rounded_stack(net, dtype):
@@ -342,14 +345,14 @@ def rounded_stack(net, dtype):
     for name in names:
         array = getattr(net.stack, name)
         if dtype == "int8":
-            step = array.abs().amax() / 127
-            arrays[name] = torch.round(array / step) * step
-            steps[name] = torch.full_like(array, float(step)).double()
+            step = np.abs(array).max() / 127
+            arrays[name] = np.round(array / step) * step
+            steps[name] = np.full(array.shape, step, np.float64)
         else:
-            arrays[name] = array.to(STORED[dtype]).float()
+            arrays[name] = array.astype(STORED[dtype]).astype(np.float32)
             digits = 8 if dtype == "bfloat16" else 11
-            exponent = torch.floor(torch.log2(arrays[name].abs().clamp_min(2.0**-14)))
-            steps[name] = (2.0 ** (exponent - digits + 1)).double()
+            exponent = np.floor(np.log2(np.abs(arrays[name]).clip(2.0**-14)))
+            steps[name] = 2.0 ** (exponent.astype(np.float64) - digits + 1)
     stack = replace(net.stack, **arrays)
     return stack, Steps(steps, np.zeros(stack.width), np.zeros(stack.outputs))
 
@@ -379,7 +382,7 @@ def test_float16_pieces_are_consistent():
 @pytest.mark.parametrize("what", ["outputs", "inputs", "both"])
 def test_three_decimals_are_consistent(what):
     net = random_net(18, rows=1000, size=1.0)
-    x, y = net.x.double(), net.y.double()
+    x, y = net.x.astype(np.float64), net.y.astype(np.float64)
     steps = no_steps(net)
     if what != "outputs":
         x = (x * 1000).round() / 1000

@@ -4,28 +4,28 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import torch
 from scipy.stats import norm as gaussian
 
 from nets import identity, no_steps, random_net
 from reknit.assembly.floor import Steps, measure_floor
 from reknit.assembly.moves import Rearrangement, all_moves
+from reknit.assembly.problem import mean_square
 from reknit.assembly.proof import SWEEP_ROWS, _Sums, _Tester, first_order_effects, prove, rejection_level
 
 
 def setting(stack, x, y, arrangement, steps):
     """Errors and floor of an arrangement, as ``judge`` prepares them."""
-    answers = stack.to(torch.float64).forward(x.double(), arrangement)
-    return y.double() - answers, measure_floor(stack, x, y.double(), arrangement, answers, steps)
+    answers = stack.to(np.float64).forward(x.astype(np.float64), arrangement)
+    return y.astype(np.float64) - answers, measure_floor(stack, x, y.astype(np.float64), arrangement, answers, steps)
 
 
 def noisy(y, deviation, seed=0):
-    return y.double() + deviation * torch.from_numpy(np.random.default_rng(seed).standard_normal(tuple(y.shape)))
+    return y.astype(np.float64) + deviation * np.random.default_rng(seed).standard_normal(y.shape)
 
 
 def reference(stack, x, error, arrangement, floor, sigma2):
     """z of every move from its effect in float64 on all rows, by the formula of the docstring, in a plain loop."""
-    wide, x = stack.to(torch.float64), x.double()
+    wide, x = stack.to(np.float64), x.astype(np.float64)
     own = wide.forward(x, arrangement)
     z = {}
     for move in all_moves(len(arrangement)):
@@ -42,8 +42,8 @@ def reference(stack, x, error, arrangement, floor, sigma2):
 
 
 def sigma2_of(error, floor):
-    common = float(floor.draws.square().mean()) if len(floor.draws) else 0.0
-    return max(float(error.square().mean()) - common, floor.white) + 2 * floor.rounding**2
+    common = mean_square(floor.draws) if len(floor.draws) else 0.0
+    return max(mean_square(error) - common, floor.white) + 2 * floor.rounding**2
 
 
 CASES = [
@@ -106,12 +106,12 @@ def test_a_wrong_arrangement_is_told_by_the_move_that_rights_it():
         back = [t for t in proof.undecided if t.move.apply(wrong) == net.truth]
         assert len(back) == 1
         assert back[0].pull == pytest.approx(1, abs=1e-3)
-        assert back[0].change == pytest.approx(-float(error.square().mean()), rel=1e-3)
+        assert back[0].change == pytest.approx(-mean_square(error), rel=1e-3)
 
 
 def test_pieces_rounded_together_widen_every_standard_error():
     net = random_net(2, rows=600, size=1.0)
-    weights = {"in_weight": torch.full_like(net.stack.in_weight, 0.02).double()}
+    weights = {"in_weight": np.full(net.stack.in_weight.shape, 0.02)}
     plain = no_steps(net, 1e-3)
     rounded = Steps(weights, plain.inputs, plain.outputs, plain.noise)
     error, narrow = setting(net.stack, net.x, noisy(net.y, 1e-3), net.truth, plain)
@@ -132,16 +132,16 @@ def test_under_the_null_z_is_a_standard_normal_or_smaller(kind):
     """Data made by the moved arrangement: how often its z comes out large, over 4000 draws of the noise."""
     net = random_net(3, rows=400)
     move = next(m for m in all_moves(6) if m.kind == kind)
-    wide, x = net.stack.to(torch.float64), net.x.double()
+    wide, x = net.stack.to(np.float64), net.x.astype(np.float64)
     own, moved = (wide.forward(x, a) for a in (net.truth, move.apply(net.truth)))
     delta = moved - own
-    noise = float(delta.norm()) / 3  # no test could tell for sure
-    generator = torch.Generator().manual_seed(0)
+    noise = float(np.linalg.norm(delta)) / 3  # no test could tell for sure
+    generator = np.random.default_rng(0)
     drawn = []
     for _ in range(4000):
-        error = delta + noise * torch.randn(delta.shape, generator=generator, dtype=torch.float64)
-        sums = _Sums.of(delta[None], error, torch.zeros(0, *error.shape, dtype=torch.float64))
-        sigma2 = max(float(error.square().mean()), noise**2)
+        error = delta + noise * generator.standard_normal(delta.shape)
+        sums = _Sums.of(delta[None], error, np.zeros((0, *error.shape)))
+        sigma2 = max(mean_square(error), noise**2)
         drawn.append(float(sums.z(sigma2)[0]))
     z = np.array(drawn)
     assert abs(z.mean()) < 0.06
@@ -153,10 +153,10 @@ def test_under_the_null_z_is_a_standard_normal_or_smaller(kind):
 
 def test_under_the_null_z_stays_below_the_level_when_common_errors_dominate():
     """The same with errors that all rows share, whose size is known from eight simulations only."""
-    generator = torch.Generator().manual_seed(0)
+    generator = np.random.default_rng(0)
 
     def normal(*shape):
-        return torch.randn(shape, generator=generator, dtype=torch.float64)
+        return generator.standard_normal(shape)
 
     delta, causes = normal(60), 10 * normal(3, 60)
     level, trials = rejection_level(40, draws=8), 20_000
@@ -175,15 +175,15 @@ def test_first_order_effects_are_the_leading_part_of_every_move():
         missed = {}
         for share in (0.02, 0.01):
             stack = replace(net.stack, out_weight=share * net.stack.out_weight, out_bias=share * net.stack.out_bias).to(
-                torch.float64
+                np.float64
             )
-            x, direction = net.x.double(), torch.ones(50, 1, dtype=torch.float64)
+            x, direction = net.x.astype(np.float64), np.ones((50, 1))
             moves = all_moves(6)
             guess = first_order_effects(stack, x, direction, net.truth, moves)
             own = stack.forward(x, net.truth)
             for move, value in zip(moves, guess, strict=True):
                 truth = (stack.forward(x, move.apply(net.truth)) - own)[:, 0]
-                missed[move, share] = float((value - truth).norm() / truth.norm())
+                missed[move, share] = float(np.linalg.norm(value - truth) / np.linalg.norm(truth))
         for move in moves:
             assert missed[move, 0.02] < 0.1
             assert missed[move, 0.01] < 0.6 * missed[move, 0.02]

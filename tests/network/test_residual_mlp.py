@@ -9,7 +9,8 @@ from scipy import special
 
 from reknit.network.activations import ACTIVATIONS
 from reknit.network.norms import NORMS
-from reknit.network.residual_mlp import ResidualMLP, ResidualSpec
+from reknit.network.residual_mlp import ResidualMLP
+from reknit.network.spec import ResidualSpec
 
 REFERENCE_ACTIVATIONS = {
     "relu": lambda z: np.maximum(z, 0),

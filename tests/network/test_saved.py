@@ -2,6 +2,8 @@
 
 import json
 
+import ml_dtypes
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
@@ -10,16 +12,25 @@ from safetensors.torch import save_file
 from test_residual_mlp import SPECS, hash_free, random_tensors
 
 from reknit.errors import ContainerError, InputError
-from reknit.network.residual_mlp import ResidualSpec
-from reknit.network.saved import load_model, save_model
+from reknit.network.saved import load_model, load_tensors, save_model
+from reknit.network.spec import ResidualSpec
 
 SPEC = ResidualSpec(blocks=2, width=3, hidden=4, outputs=2)
 
 
 @pytest.fixture
 def folder(tmp_path):
-    save_model(tmp_path, SPEC, random_tensors(SPEC, 0), "0.1.0")
+    save_model(tmp_path, SPEC, arrays(random_tensors(SPEC, 0)), "0.1.0")
     return tmp_path
+
+
+def arrays(tensors):
+    """The same numbers in numpy, bit by bit where numpy has no such dtype of its own."""
+    raw = {key: value.view(torch.int16) if value.dtype == torch.bfloat16 else value for key, value in tensors.items()}
+    return {
+        key: raw[key].numpy().view(ml_dtypes.bfloat16) if value.dtype == torch.bfloat16 else raw[key].numpy()
+        for key, value in tensors.items()
+    }
 
 
 @given(spec=SPECS, every=st.integers(1, 3), dtype=st.sampled_from([torch.float64, torch.float32, torch.bfloat16]))
@@ -27,25 +38,27 @@ def test_round_trip_keeps_every_bit(tmp_path_factory, spec, every, dtype):
     folder = tmp_path_factory.mktemp("model")
     kept = random_tensors(spec, 1, keep=lambda key: hash_free(key) % every == 0)
     tensors = {key: value.to(dtype) for key, value in kept.items()}
-    save_model(folder, spec, tensors, "0.1.0")
+    save_model(folder, spec, arrays(tensors), "0.1.0")
     model = load_model(folder)
     assert model.spec == spec
     assert not model.training
     state = model.state_dict()
     assert state.keys() == tensors.keys()
     assert all(state[key].dtype == dtype and torch.equal(state[key], tensors[key]) for key in tensors)
+    read = load_tensors(folder)
+    assert all(np.array_equal(read[key], value) for key, value in arrays(tensors).items())
 
 
 def test_a_view_is_written_as_it_looks(tmp_path):
     tensors = random_tensors(SPEC, 0)
     tensors["blocks.0.in.weight"] = torch.arange(12.0, dtype=torch.float64).reshape(3, 4).T
-    save_model(tmp_path, SPEC, tensors, "0.1.0")
+    save_model(tmp_path, SPEC, arrays(tensors), "0.1.0")
     assert torch.equal(load_model(tmp_path).state_dict()["blocks.0.in.weight"], tensors["blocks.0.in.weight"])
 
 
 def test_same_model_same_bytes(folder, tmp_path_factory):
     other = tmp_path_factory.mktemp("other")
-    save_model(other, SPEC, random_tensors(SPEC, 0), "0.1.0")
+    save_model(other, SPEC, arrays(random_tensors(SPEC, 0)), "0.1.0")
     for name in ("model.safetensors", "config.json"):
         assert (other / name).read_bytes() == (folder / name).read_bytes()
 

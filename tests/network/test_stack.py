@@ -1,11 +1,14 @@
 """The stack against torch's own layers and automatic derivatives, in float64."""
 
+from itertools import pairwise
+
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nets import identity, model_of_stack, random_net, stack_of_model
+from nets import answers, identity, model_of_stack, random_net, stack_of_model
 from reknit.network.activations import ACTIVATIONS
 from reknit.network.norms import NORMS
 from reknit.network.stack import Arrangement
@@ -26,7 +29,7 @@ SIZES = st.fixed_dictionaries(
 
 
 def wide(net):
-    return stack_of_model(net.model).to(torch.float64), net.x.double()
+    return stack_of_model(net.model).to(np.float64), net.x.astype(np.float64)
 
 
 @given(SIZES, st.data())
@@ -36,7 +39,7 @@ def test_forward_is_the_module_of_the_same_arrangement(sizes, data):
     ins, outs = (data.draw(st.permutations(range(stack.blocks))) for _ in range(2))
     arrangement = Arrangement(tuple(ins), tuple(outs))
     model = model_of_stack(stack, arrangement)
-    torch.testing.assert_close(stack.forward(x, arrangement), model(x), rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(stack.forward(x, arrangement), answers(model, x), rtol=1e-12, atol=1e-12)
 
 
 @pytest.mark.parametrize("act", sorted(ACTIVATIONS))
@@ -44,28 +47,26 @@ def test_forward_is_the_module_of_the_same_arrangement(sizes, data):
 def test_forward_for_every_activation_and_norm(act, normed):
     net = random_net(1, act=act, normed=normed, final=normed, outputs=2)
     stack, x = wide(net)
-    torch.testing.assert_close(stack.forward(x, net.truth), net.model.double()(x), rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(stack.forward(x, net.truth), answers(net.model.double(), x), rtol=1e-12, atol=1e-12)
 
 
 @pytest.mark.parametrize("chunk", [1, 7, 299, 300, 1024])
 def test_chunks_change_nothing(chunk):
     net = random_net(2)
     stack, x = wide(net)
-    torch.testing.assert_close(stack.forward(x, net.truth, chunk), stack.forward(x, net.truth), rtol=1e-13, atol=1e-13)
+    np.testing.assert_allclose(stack.forward(x, net.truth, chunk), stack.forward(x, net.truth), rtol=1e-13, atol=1e-13)
 
 
 def by_autograd(stack, x, direction, arrangement):
-    """The stream before every block and behind the last, and the answer's gradient with respect to each."""
-    streams = [x.clone().requires_grad_(True)]
-    added = []
-    for inner, outer in zip(arrangement.ins, arrangement.outs, strict=True):
-        seen = stack.norm.value(streams[-1], stack.norm.eps)
-        hidden = stack.activation.value(seen @ stack.in_weight[inner].T + stack.in_bias[inner])
-        added.append(hidden @ stack.out_weight[outer].T + stack.out_bias[outer])
-        streams.append(streams[-1] + added[-1])
-    final = stack.final_norm.value(streams[-1], stack.final_norm.eps)
-    answer = ((final @ stack.head_weight.T + stack.head_bias) * direction).sum(1)
-    return added, torch.autograd.grad(answer.sum(), streams), answer
+    """What torch's own layers add to the stream, the answer's gradient before every block and behind the last."""
+    model = model_of_stack(stack, arrangement)
+    streams = [torch.from_numpy(x).requires_grad_(True)]
+    for block in model.blocks:
+        streams.append(block(streams[-1]))
+    answer = (model.head(model.final_norm(streams[-1])) * torch.from_numpy(direction)).sum(1)
+    gradients = [gradient.numpy() for gradient in torch.autograd.grad(answer.sum(), streams)]
+    added = [(after - before).detach().numpy() for before, after in pairwise(streams)]
+    return added, gradients, answer.detach().numpy()
 
 
 def check_trace(net, direction, arrangement):
@@ -73,23 +74,22 @@ def check_trace(net, direction, arrangement):
     trace = stack.trace(x, direction, arrangement)
     added, gradients, answer = by_autograd(stack, x, direction, arrangement)
     close = {"rtol": 1e-9, "atol": 1e-11}
-    torch.testing.assert_close(trace.answer, answer.detach(), **close)
+    np.testing.assert_allclose(trace.answer, answer, **close)
     for k in range(len(arrangement)):
-        torch.testing.assert_close(trace.added[k], added[k].detach(), **close)
-        torch.testing.assert_close(trace.after[k], gradients[k + 1], **close)
+        np.testing.assert_allclose(trace.added[k], added[k], **close)
+        np.testing.assert_allclose(trace.after[k], gradients[k + 1], **close)
         # what the block adds to the gradient: the gradient before it minus the gradient behind it
-        torch.testing.assert_close(trace.pulled[k], gradients[k] - gradients[k + 1], **close)
+        np.testing.assert_allclose(trace.pulled[k], gradients[k] - gradients[k + 1], **close)
         weight = stack.out_weight[arrangement.outs[k]]
         rebuilt = trace.hidden[k] @ weight.T + stack.out_bias[arrangement.outs[k]]
-        torch.testing.assert_close(rebuilt, trace.added[k], **close)
+        np.testing.assert_allclose(rebuilt, trace.added[k], **close)
 
 
 @given(SIZES, st.data())
 def test_a_trace_holds_what_automatic_derivatives_say(sizes, data):
     net = random_net(**sizes)
     ins, outs = (data.draw(st.permutations(range(sizes["blocks"]))) for _ in range(2))
-    generator = torch.Generator().manual_seed(sizes["seed"])
-    direction = torch.randn(sizes["rows"], sizes["outputs"], generator=generator, dtype=torch.float64)
+    direction = np.random.default_rng(sizes["seed"]).standard_normal((sizes["rows"], sizes["outputs"]))
     check_trace(net, direction, Arrangement(tuple(ins), tuple(outs)))
 
 
@@ -97,7 +97,22 @@ def test_a_trace_holds_what_automatic_derivatives_say(sizes, data):
 @pytest.mark.parametrize("normed", sorted(NORMS))
 def test_traces_of_every_activation_and_norm(act, normed):
     net = random_net(3, act=act, normed=normed, final=normed, outputs=2, rows=20)
-    check_trace(net, torch.ones(20, 2, dtype=torch.float64), net.truth)
+    check_trace(net, np.ones((20, 2)), net.truth)
+
+
+def test_a_spent_trace_is_written_over_where_it_fits_and_only_there():
+    net = random_net(3, act="gelu", normed="layer", rows=20)
+    direction = np.ones((20, 1), np.float32)
+    backwards = net.truth.reordered(range(6)[::-1])
+    kept = net.stack.trace(net.x, direction, net.truth)
+    for rows in (20, 7):
+        spent = net.stack.trace(net.x, direction, backwards)
+        again = net.stack.trace(net.x[:rows], direction[:rows], net.truth, spent)
+        assert np.shares_memory(again.added, spent.added) == (rows == 20)
+        for name in ("answer", "added", "pulled", "after", "hidden"):
+            fresh = getattr(net.stack.trace(net.x[:rows], direction[:rows], net.truth), name)
+            np.testing.assert_array_equal(getattr(again, name), fresh)
+    np.testing.assert_array_equal(kept.added, net.stack.trace(net.x, direction, net.truth).added)
 
 
 def test_reordering_keeps_the_pairs():
@@ -110,6 +125,6 @@ def test_reordering_keeps_the_pairs():
 def test_sizes_and_precision():
     stack = random_net(blocks=3, width=5, hidden=7, outputs=2).stack
     assert (stack.blocks, stack.width, stack.hidden, stack.outputs) == (3, 5, 7, 2)
-    assert stack.to(torch.float64).head_bias.dtype == torch.float64
-    assert stack.head_bias.dtype == torch.float32
+    assert stack.to(np.float64).head_bias.dtype == np.float64
+    assert stack.head_bias.dtype == np.float32
     assert identity(3) == Arrangement((0, 1, 2), (0, 1, 2))

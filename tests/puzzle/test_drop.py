@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from reknit.errors import OutputError, UsageError
-from reknit.network.residual_mlp import ResidualMLP, ResidualSpec
+from reknit.network.residual_mlp import ResidualMLP
+from reknit.network.spec import ResidualSpec
 from reknit.puzzle.train import train_network
 from reknit.puzzle.verb import drop
 

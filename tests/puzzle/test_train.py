@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from reknit.errors import UsageError
-from reknit.network.residual_mlp import ResidualSpec
+from reknit.network.spec import ResidualSpec
 from reknit.puzzle.train import initial_model, train_network
 
 SMALL = {"blocks": 2, "width": 6, "hidden": 8, "data": "diabetes"}

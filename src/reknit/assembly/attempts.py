@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
-import torch
 from jaxtyping import Float
 
 from reknit.assembly.commutator import anneal, descend
@@ -229,7 +228,7 @@ class Plan:
 
     def _jointly(self, search: Search, number: int) -> Arrangement:
         items = len(self.problem.stack.in_weight)
-        order = torch.randperm(items, generator=search.generator).tolist()
+        order = search.generator.permutation(items).tolist()
         if self._refines(number) and self.held is not None:  # soften the best and look again from there
             prior = np.full((items, items), 0.3 / items)
             prior[list(self.held.arrangement.ins), list(self.held.arrangement.outs)] += 0.7
@@ -299,7 +298,7 @@ class Plan:
                     break
             return min(errors)
         items = len(self.problem.stack.in_weight)
-        order = torch.randperm(items, generator=search.generator).tolist()
+        order = search.generator.permutation(items).tolist()
         prior = np.exp(0.5 * self.weights.scores.clip(-6, 6))
         found = mean_field(search, order, prior, steps=5, rows=300, first_rows=800)
         rounded = search.problem.mse(found.arrangement, SCREEN_ROWS)

@@ -27,14 +27,13 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-import torch
+import numpy as np
 from jaxtyping import Float
-from torch import Tensor
 
-from reknit.assembly.problem import Search
+from reknit.assembly.problem import Search, mean_square
 from reknit.network.stack import Arrangement, Trace
 from reknit.solvers.least_squares import damped_solution, damped_solutions
-from reknit.solvers.ordering import moved
+from reknit.solvers.ordering import largest, moved, sort_by_position
 
 ANNEAL_STEPS, ANNEAL_ROWS, ANNEAL_DAMPING = 40, 128, 3.0
 WIDEST, NARROWEST = 0.5, 0.2
@@ -49,73 +48,73 @@ SWAP_SHARE = 0.35
 fit shrinks."""
 
 
-def inversion_effects(trace: Trace) -> Float[Tensor, "rows blocks blocks"]:
+def inversion_effects(trace: Trace) -> Float[np.ndarray, "rows blocks blocks"]:
     """``D[r, i, j] = <u_i, r_j> - <u_j, r_i>``: what inverting the blocks at positions i and j adds to the answer.
 
     Antisymmetric in i and j; meant for i < j. Units: those of the answer.
     """
-    pulled, added = trace.pulled.transpose(0, 1), trace.added.transpose(0, 1)
-    overlap = torch.bmm(pulled, added.transpose(1, 2))
-    return overlap - overlap.transpose(1, 2)
+    overlap = np.matmul(trace.pulled.transpose(1, 0, 2), trace.added.transpose(1, 2, 0))
+    effects: Float[np.ndarray, "rows blocks blocks"] = overlap - overlap.transpose(0, 2, 1)
+    return effects
 
 
-def position_effects(effects: Float[Tensor, "rows blocks blocks"], width: float) -> Float[Tensor, "rows blocks"]:
+def position_effects(
+    effects: Float[np.ndarray, "rows blocks blocks"], width: float
+) -> Float[np.ndarray, "rows blocks"]:
     """What moving each block one place towards the head adds to the answer, smoothed over ``width`` places."""
     n = effects.shape[1]
-    place = torch.arange(n, dtype=effects.dtype)
-    kernel = torch.exp(-0.5 * ((place[None] - place[:, None]) / width) ** 2) / (width * math.sqrt(2 * math.pi))
-    return (effects * kernel).sum(2)
+    place = np.arange(n, dtype=effects.dtype)
+    kernel = np.exp(-0.5 * ((place[None] - place[:, None]) / width) ** 2) / (width * math.sqrt(2 * math.pi))
+    return np.asarray(np.einsum("rij,ij->ri", effects, kernel))
 
 
-def insertion_effects(effects: Float[Tensor, "rows blocks blocks"]) -> Float[Tensor, "rows blocks blocks"]:
+def insertion_effects(effects: Float[np.ndarray, "rows blocks blocks"]) -> Float[np.ndarray, "rows blocks blocks"]:
     """First-order effect of taking the block at position i out and putting it back to stand at position q: [r, i, q].
 
     Passing every block between inverts one pair each, so the effects are partial sums of a row of D.
     """
     n = effects.shape[1]
-    sums = torch.nn.functional.pad(effects.cumsum(2), (1, 0))
-    here = torch.arange(n)
+    sums = np.zeros((len(effects), n, n + 1), effects.dtype)
+    np.cumsum(effects, axis=2, out=sums[:, :, 1:])
+    here = np.arange(n)
     upto = sums[:, here, here + 1][:, :, None]
     later = sums[:, :, 1:] - upto
     earlier = sums[:, :, :-1] - upto
-    return torch.where(here[None, :] > here[:, None], later, earlier)
+    return np.where(here[None, :] > here[:, None], later, earlier)
 
 
 def _proposals(
-    effects: Float[Tensor, "rows blocks blocks"], residual: Float[Tensor, " rows"], thorough: bool
+    effects: Float[np.ndarray, "rows blocks blocks"], residual: Float[np.ndarray, " rows"], thorough: bool
 ) -> Iterator[list[int]]:
     """Reorderings (position k gets the block now at ``order[k]``) that the residual speaks for.
 
     The smoothed steps and the swaps come first and cost a third of it all; the rest is for when they stall.
     """
     n = effects.shape[1]
-    place = torch.arange(n, dtype=effects.dtype)
-
-    def sort(positions: Float[Tensor, " blocks"]) -> list[int]:
-        order: list[int] = torch.argsort(positions, stable=True).tolist()
-        return order
-
+    place = np.arange(n, dtype=effects.dtype)
     for share in (0.17, 0.06, 0.02):
         width = max(share * n, 0.7)
         columns = position_effects(effects, width)
         for shift in damped_solutions(columns, residual, (3.0, 0.3, 0.03)):
-            yield sort(place + shift.clamp(-2 * width, 2 * width))
+            yield sort_by_position(place + shift.clip(-2 * width, 2 * width))
     yield _disjoint_swaps(effects, residual)
     if not thorough:
         return
-    upper = torch.triu_indices(n, n, 1)
+    upper = np.triu_indices(n, 1)
     pairs = effects[:, upper[0], upper[1]]
     for shares in damped_solutions(pairs, residual, [damping * n for damping in (1.0, 0.1, 0.01)]):
-        share_inverted = effects.new_zeros(n, n)
-        share_inverted[upper[0], upper[1]] = shares.clamp(0, 1)
-        yield sort(place + share_inverted.sum(1) - share_inverted.sum(0))
+        share_inverted = np.zeros((n, n), effects.dtype)
+        share_inverted[upper] = shares.clip(0, 1)
+        yield sort_by_position(place + share_inverted.sum(1) - share_inverted.sum(0))
     yield from _insertions(effects, residual, 6)
 
 
-def _disjoint_swaps(effects: Float[Tensor, "rows blocks blocks"], residual: Float[Tensor, " rows"]) -> list[int]:
+def _disjoint_swaps(
+    effects: Float[np.ndarray, "rows blocks blocks"], residual: Float[np.ndarray, " rows"]
+) -> list[int]:
     """The neighbour pairs that the residual calls inverted, strongest first, none overlapping another."""
     n = effects.shape[1]
-    first = torch.arange(n - 1)
+    first = np.arange(n - 1)
     share = damped_solution(effects[:, first, first + 1], residual, 1e-3).tolist()
     order, taken = list(range(n)), set[int]()
     for k in sorted(range(n - 1), key=lambda k: -share[k]):
@@ -128,26 +127,26 @@ def _disjoint_swaps(effects: Float[Tensor, "rows blocks blocks"], residual: Floa
 
 
 def _insertions(
-    effects: Float[Tensor, "rows blocks blocks"], residual: Float[Tensor, " rows"], count: int
+    effects: Float[np.ndarray, "rows blocks blocks"], residual: Float[np.ndarray, " rows"], count: int
 ) -> Iterator[list[int]]:
     """The single insertions with the largest first-order gain."""
     n = effects.shape[1]
     change = insertion_effects(effects)
-    gain = 2 * torch.einsum("riq,r->iq", change, residual) - change.square().sum(0)
-    for flat in torch.topk(gain.flatten(), min(count, n * n)).indices.tolist():
+    gain = 2 * np.tensordot(residual, change, 1) - np.einsum("riq,riq->iq", change, change)
+    for flat in largest(gain.reshape(-1), count):
         source, target = divmod(flat, n)
         if source != target:
             yield moved(range(n), source, target)
 
 
 def _predicted_error(
-    effects: Float[Tensor, "rows blocks blocks"], residual: Float[Tensor, " rows"], orders: list[list[int]]
-) -> Float[Tensor, " orders"]:
+    effects: Float[np.ndarray, "rows blocks blocks"], residual: Float[np.ndarray, " rows"], orders: list[list[int]]
+) -> Float[np.ndarray, " orders"]:
     """Mean squared error of each reordering to first order."""
-    place = torch.argsort(torch.tensor(orders), dim=1)
-    inverted = (place[:, :, None] > place[:, None, :]).triu(1).to(effects.dtype)
-    change = effects.flatten(1) @ inverted.flatten(1).T
-    return (residual[:, None] - change).square().mean(0)
+    place = np.argsort(np.array(orders), axis=1)
+    inverted = np.triu(place[:, :, None] > place[:, None, :], 1).astype(effects.dtype)
+    change = effects.reshape(len(effects), -1) @ inverted.reshape(len(orders), -1).T
+    return np.asarray(np.square(residual[:, None] - change).mean(0))
 
 
 def anneal(search: Search, arrangement: Arrangement, steps: int = ANNEAL_STEPS, rows: int = ANNEAL_ROWS) -> Arrangement:
@@ -160,13 +159,13 @@ def anneal(search: Search, arrangement: Arrangement, steps: int = ANNEAL_STEPS, 
         width = max(share * n, 1.0)
         x, y = search.draw(rows)
         trace, residual = search.residual(x, y, arrangement, stack)
-        error = float(residual.square().mean())
+        error = mean_square(residual)
         search.note("anneal", arrangement, error, len(x))
         if error < best:
             best, held = error, arrangement
         columns = position_effects(inversion_effects(trace), width)
-        shift = damped_solution(columns, residual, ANNEAL_DAMPING).clamp(-width, width)
-        order = torch.argsort(torch.arange(n) + shift, stable=True).tolist()
+        shift = damped_solution(columns, residual, ANNEAL_DAMPING).clip(-width, width)
+        order = sort_by_position(np.arange(n) + shift)
         if error < search.problem.solved_below or order == list(range(n)):
             break
         arrangement = arrangement.reordered(order)
@@ -197,10 +196,10 @@ def descend(
         orders = [o for o in orders if arrangement.reordered(o) not in visited]
         if not orders:
             break
-        likely = torch.argsort(_predicted_error(effects, residual, orders))[:SCORED].tolist()
+        likely = np.argsort(_predicted_error(effects, residual, orders), kind="stable")[:SCORED].tolist()
         tried = [arrangement.reordered(orders[k]) for k in likely]
         x, y = x[:score_rows], y[:score_rows]
-        errors = [float((problem.stack.forward(x, a) - y).square().mean()) for a in tried]
+        errors = [mean_square(problem.stack.forward(x, a) - y) for a in tried]
         error, arrangement = min(zip(errors, tried, strict=True), key=lambda pair: pair[0])
         visited.add(arrangement)
         search.note("order", arrangement, error, len(x))

@@ -7,15 +7,15 @@ is simulated by moving every number at random within its rounding step and looki
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-import torch
 from jaxtyping import Float
-from torch import Tensor
 
+from reknit.assembly.problem import mean_square
 from reknit.network.stack import Arrangement, Stack
 
 TOLERANCE = 8.0
@@ -35,7 +35,7 @@ class Steps:
         noise: standard deviation of noise the user says the outputs carry.
     """
 
-    weights: Mapping[str, Float[Tensor, "*shape"]]
+    weights: Mapping[str, Float[np.ndarray, "*shape"]]
     inputs: Float[np.ndarray, " d"]
     outputs: Float[np.ndarray, " o"]
     noise: float = 0.0
@@ -63,27 +63,27 @@ class Floor:
     tolerance: float
     rounding: float
     white: float
-    draws: Float[Tensor, "draws rows outputs"]
+    draws: Float[np.ndarray, "draws rows outputs"]
     mse: float
     highest: float
     parts: Mapping[str, float]
 
 
-def _jittered(stack: Stack, steps: Steps, generator: torch.Generator) -> Stack:
+def _jittered(stack: Stack, steps: Steps, generator: np.random.Generator) -> Stack:
     moved: dict[str, Any] = {}
     for name, step in steps.weights.items():
-        array: Tensor = getattr(stack, name)
-        offset = torch.rand(array.shape, generator=generator, dtype=array.dtype) - 0.5
-        moved[name] = array + offset * step.to(array.dtype)
+        array = getattr(stack, name)
+        offset = generator.random(array.shape, array.dtype) - array.dtype.type(0.5)
+        moved[name] = array + offset * step.astype(array.dtype)
     return replace(stack, **moved)
 
 
 def measure_floor(
     stack: Stack,
-    x: Float[Tensor, "rows width"],
-    y: Float[Tensor, "rows outputs"],
+    x: Float[np.ndarray, "rows width"],
+    y: Float[np.ndarray, "rows outputs"],
     arrangement: Arrangement,
-    exact: Float[Tensor, "rows outputs"],
+    exact: Float[np.ndarray, "rows outputs"],
     steps: Steps,
 ) -> Floor:
     """Measure the floor of an arrangement.
@@ -97,19 +97,18 @@ def measure_floor(
         steps: what is known of the rounding of pieces and table.
     """
     plain = stack.forward(x, arrangement)
-    slip = plain.double() - exact
-    half_ulp = float(torch.finfo(torch.float32).eps) / 2 * float(y.abs().max()) if y.numel() else 0.0
-    rounding = max(float(slip.square().mean().sqrt()), half_ulp / 3)
-    tolerance = TOLERANCE * max(float(slip.abs().max()) if slip.numel() else 0.0, half_ulp)
+    slip = plain - exact
+    half_ulp = float(np.finfo(np.float32).eps) / 2 * float(np.abs(y).max()) if y.size else 0.0
+    rounding = max(math.sqrt(mean_square(slip)), half_ulp / 3)
+    tolerance = TOLERANCE * max(float(np.abs(slip).max()) if slip.size else 0.0, half_ulp)
     parts = {"float32 rounding": rounding**2}
-    grid = torch.from_numpy(steps.outputs)
-    if grid.any():
-        parts["decimals of the outputs"] = float((grid**2 / 12).mean())
+    if steps.outputs.any():
+        parts["decimals of the outputs"] = float((steps.outputs**2 / 12).mean())
     if steps.noise > 0:
         parts["stated noise"] = steps.noise**2
     white = sum(parts.values())
-    generator = torch.Generator().manual_seed(0)
-    draws: list[Tensor] = []
+    generator = np.random.default_rng(0)
+    draws: list[Float[np.ndarray, "rows outputs"]] = []
     for name, active in (("dtype of the pieces", bool(steps.weights)), ("decimals of the inputs", steps.inputs.any())):
         if not active:
             continue
@@ -118,15 +117,15 @@ def measure_floor(
             if name.startswith("dtype"):
                 answers = _jittered(stack, steps, generator).forward(x, arrangement)
             else:
-                offset = torch.rand(x.shape, generator=generator) - 0.5
-                answers = stack.forward(x + offset * torch.from_numpy(steps.inputs).float(), arrangement)
-            found.append((answers - plain).double())
-        parts[name] = float(torch.stack(found).square().mean())
+                offset = generator.random(x.shape, x.dtype) - x.dtype.type(0.5)
+                answers = stack.forward(x + offset * steps.inputs.astype(x.dtype), arrangement)
+            found.append((answers - plain).astype(np.float64))
+        parts[name] = mean_square(np.stack(found))
         # the causes add up: every draw is one simulated error of all of them together
         draws = [known + more for known, more in zip(draws, found, strict=True)] if draws else found
-    stacked = torch.stack(draws) if draws else exact.new_zeros(0, *exact.shape)
+    stacked = np.stack(draws) if draws else np.zeros((0, *exact.shape))
     mse = sum(parts.values())
-    count = max(y.numel(), 1)
+    count = max(y.size, 1)
     spread = white * (1 + 6 * (2 / count) ** 0.5)
-    common = 3.0 * float(stacked.square().mean((1, 2)).max()) if draws else 0.0
+    common = 3.0 * max(map(mean_square, draws)) if draws else 0.0
     return Floor(tolerance, rounding, white, stacked, mse, spread + common, parts)

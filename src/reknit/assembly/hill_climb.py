@@ -31,7 +31,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from scipy.special import expit
 
 from reknit.assembly.problem import Search
 from reknit.network.stack import Arrangement, Stack
@@ -45,8 +44,7 @@ TEMPERATURE = 0.0012  # of the variance of the outputs
 
 def norm_order(stack: Stack, outs: Sequence[int]) -> list[int]:
     """Positions in ``outs`` sorted by the Frobenius norm of the out-layer, smallest first (for ``reordered``)."""
-    norms = stack.out_weight.double().flatten(1).norm(dim=1).numpy()
-    return sort_by_position(norms[list(outs)])
+    return sort_by_position(np.linalg.norm(stack.out_weight[list(outs)].astype(np.float64), axis=(1, 2)))
 
 
 def delta_norm_order(search: Search, arrangement: Arrangement, rows: int = 2000) -> list[int]:
@@ -56,7 +54,7 @@ def delta_norm_order(search: Search, arrangement: Arrangement, rows: int = 2000)
     """
     x, stack = search.problem.x[:rows], search.problem.stack
     added = [
-        float(stack.branch(x, inner, outer).norm(dim=1).mean())
+        float(np.linalg.norm(stack.branch(x, inner, outer), axis=1).mean())
         for inner, outer in zip(arrangement.ins, arrangement.outs, strict=True)
     ]
     return sort_by_position(np.array(added))
@@ -78,7 +76,7 @@ def bradley_terry_order(search: Search, arrangement: Arrangement, rows: int = 20
             gains[a, b] = search.problem.mse(swapped(arrangement, a, b), rows) - here
             gains[b, a] = -gains[a, b]
     temperature = TEMPERATURE * max(search.problem.variance, 1e-30)
-    before = expit(gains / temperature)
+    before = np.exp(-np.logaddexp(0.0, -gains / temperature))
     return sort_by_position(-bradley_terry(before, precision=1e-6))
 
 

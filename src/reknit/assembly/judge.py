@@ -6,11 +6,11 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import torch
+import numpy as np
 from jaxtyping import Float
-from torch import Tensor
 
 from reknit.assembly.floor import Floor, Steps, measure_floor
+from reknit.assembly.problem import mean_square
 from reknit.assembly.proof import Proof, Tested, prove
 from reknit.assembly.result import Move, Residual, Verdict
 from reknit.network.stack import Arrangement, Stack
@@ -73,8 +73,8 @@ def _identical(names: Names) -> list[Move]:
 
 def _twins(
     stack: Stack,
-    x: Float[Tensor, "rows width"],
-    error: Float[Tensor, "rows outputs"],
+    x: Float[np.ndarray, "rows width"],
+    error: Float[np.ndarray, "rows outputs"],
     arrangement: Arrangement,
     floor: Floor,
     level: float,
@@ -86,10 +86,12 @@ def _twins(
     numbers, blocks by what they add to the recorded inputs (hidden units in another order, or rescaled, make another
     block of numbers with the same function).
     """
-    weights = torch.cat([stack.in_weight.flatten(1), stack.in_bias], 1).double()[list(arrangement.ins)]
-    rows = x[:TWIN_ROWS].to(stack.in_weight.dtype)
+    weights = np.concatenate([stack.in_weight.reshape(stack.blocks, stack.hidden * stack.width), stack.in_bias], 1)[
+        list(arrangement.ins)
+    ]
+    rows = x[:TWIN_ROWS].astype(stack.in_weight.dtype)
     pairs = zip(arrangement.ins, arrangement.outs, strict=True)
-    added = torch.stack([stack.branch(rows, i, o).flatten() for i, o in pairs]).double()
+    added = np.stack([stack.branch(rows, i, o).reshape(-1) for i, o in pairs])
     trials: list[tuple[tuple[str, ...], Arrangement]] = []
     for i, j in _alike(weights):
         ins = list(arrangement.ins)
@@ -102,30 +104,33 @@ def _twins(
         trials.append((pieces, arrangement.reordered(order)))
     if not trials:
         return []
-    double, sigma2 = stack.to(torch.float64), max(float(error.square().mean()), floor.white)
+    double, sigma2 = stack.to(np.float64), max(mean_square(error), floor.white)
     own, found = double.forward(x, arrangement), []
     for moved, trial in trials:
         delta = double.forward(x, trial) - own
-        size, overlap = float(delta.square().sum()), float((delta * error).sum())
+        size, overlap = float(np.square(delta).sum()), float((delta * error).sum())
         z = (size - overlap) / math.sqrt(size * sigma2) if size > 0 else 0.0
         if z < level:
-            found.append(Move("exchange", moved, (size - 2 * overlap) / max(error.numel(), 1), z))
+            found.append(Move("exchange", moved, (size - 2 * overlap) / max(error.size, 1), z))
     known = {frozenset(move.pieces) for move in _identical(names)}
     return [move for move in found if frozenset(move.pieces) not in known]
 
 
-def _alike(features: Float[Tensor, "items features"]) -> list[tuple[int, int]]:
+def _alike(features: Float[np.ndarray, "items features"]) -> list[tuple[int, int]]:
     """Pairs of items that lie within ``ALIKE`` of each other, relative to their size."""
-    distance = torch.cdist(features, features) / features.norm(dim=1).clamp_min(1e-300)
-    return [(i, j) for i, j in torch.nonzero(torch.triu(distance < ALIKE, 1)).tolist()]
+    wide = features.astype(np.float64)
+    gram = wide @ wide.T
+    squares = gram.diagonal()
+    alike = squares[:, None] + squares - 2 * gram < ALIKE**2 * squares.clip(1e-300)
+    return [(i, j) for i, j in np.argwhere(np.triu(alike, 1)).tolist()]
 
 
-def _bits(y: Float[Tensor, "rows outputs"], spread: float) -> float:
+def _bits(y: Float[np.ndarray, "rows outputs"], spread: float) -> float:
     """How much the recorded outputs say: rows times log2 of their deviation over the error's, summed over outputs."""
     if len(y) < 2:
         return 0.0
-    ratio = (y.std(0) / max(spread, 1e-300)).clamp_min(1.0)
-    return float(len(y) * torch.log2(ratio).sum())
+    ratio = (y.std(0, ddof=1) / max(spread, 1e-300)).clip(1.0)
+    return float(len(y) * np.log2(ratio).sum())
 
 
 def _bits_needed(blocks: int, pooled: bool) -> float:
@@ -135,8 +140,8 @@ def _bits_needed(blocks: int, pooled: bool) -> float:
 
 def judge(
     stack: Stack,
-    x: Float[Tensor, "rows width"],
-    y: Float[Tensor, "rows outputs"],
+    x: Float[np.ndarray, "rows width"],
+    y: Float[np.ndarray, "rows outputs"],
     arrangement: Arrangement,
     steps: Steps,
     names: Names,
@@ -154,12 +159,12 @@ def judge(
         names: of the pieces at each position.
         pooled: roles were found by evidence, too.
     """
-    single = x.float()
-    answers = stack.to(torch.float64).forward(x, arrangement)
+    single = x.astype(np.float32)
+    answers = stack.to(np.float64).forward(x, arrangement)
     error = y - answers
     floor = measure_floor(stack, single, y, arrangement, answers, steps)
-    mse, max_abs = float(error.square().mean()), float(error.abs().max())
-    variance = float((y - y.mean(0)).square().mean())
+    mse, max_abs = mean_square(error), float(np.abs(error).max())
+    variance = mean_square(y - y.mean(0))
     residual = Residual(mse, max_abs, len(y), floor.tolerance, floor.mse, variance)
     reproduced = max_abs <= floor.tolerance
     at_floor = steps.known and mse <= floor.highest

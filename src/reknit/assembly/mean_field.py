@@ -24,14 +24,13 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
-import torch
 from jaxtyping import Float
-from torch import Tensor
 
 from reknit.assembly.commutator import NARROWEST, WIDEST, inversion_effects, position_effects
-from reknit.assembly.problem import Search
+from reknit.assembly.problem import Search, mean_square
 from reknit.network.stack import Arrangement, Stack, Trace
 from reknit.solvers.assignment import best_matching, sinkhorn
+from reknit.solvers.ordering import sort_by_position
 from reknit.solvers.pool_matching import best_pairs, scale_to_pool
 
 STEPS, ROWS, FIRST_ROWS = 30, 600, 2000
@@ -48,20 +47,20 @@ class MeanField:
     unexplained: tuple[float, ...]
 
 
-def pairing_effects(stack: Stack, trace: Trace) -> Float[Tensor, "rows blocks blocks"]:
+def pairing_effects(stack: Stack, trace: Trace) -> Float[np.ndarray, "rows blocks blocks"]:
     """``[r, k, j] = <g_k, B_j h_k + b_j>``: what giving the block at position k the whole of out-layer j would add."""
     n, rows, hidden = trace.hidden.shape
-    writers = stack.out_weight.permute(1, 0, 2).reshape(stack.width, -1)
-    effects = trace.hidden.new_empty(rows, n, stack.blocks)
+    writers = stack.out_weight.transpose(1, 0, 2).reshape(stack.width, -1)
+    effects = np.empty((rows, n, stack.blocks), trace.hidden.dtype)
     for k in range(n):
-        reached = (trace.after[k] @ writers).view(rows, stack.blocks, hidden)
-        effects[:, k] = torch.bmm(reached, trace.hidden[k][:, :, None])[:, :, 0] + trace.after[k] @ stack.out_bias.T
+        reached = (trace.after[k] @ writers).reshape(rows, stack.blocks, hidden)
+        effects[:, k] = np.matmul(reached, trace.hidden[k][:, :, None])[:, :, 0] + trace.after[k] @ stack.out_bias.T
     return effects
 
 
 def _centred(
-    effects: Float[Tensor, "rows items items"], variance: Float[Tensor, "items items"], pooled: bool
-) -> Float[Tensor, "rows items items"]:
+    effects: Float[np.ndarray, "rows items items"], variance: Float[np.ndarray, "items items"], pooled: bool
+) -> Float[np.ndarray, "rows items items"]:
     """Take off what no exchange can change, the variance-weighted fit of a row term plus a column term.
 
     In a pool an item's row and column share one sum, so there is one term per item instead of two.
@@ -70,34 +69,36 @@ def _centred(
     rows, columns = variance.sum(1), variance.sum(0)
     by_row, by_column = (effects * variance).sum(2), (effects * variance).sum(1)
     if pooled:
-        system, target = torch.diag(rows + columns) + variance + variance.T, by_row + by_column
-        system = system + 1e-6 * float(rows.mean()) * torch.eye(n)
-        terms: Tensor = torch.linalg.solve(system, target.T).T
+        system, target = np.diag(rows + columns) + variance + variance.T, by_row + by_column
+        system = system + 1e-6 * float(rows.mean()) * np.eye(n, dtype=variance.dtype)
+        terms = np.linalg.solve(system, target.T).T
         return effects - terms[:, :, None] - terms[:, None, :]
-    system = torch.cat([torch.cat([torch.diag(rows), variance], 1), torch.cat([variance.T, torch.diag(columns)], 1)])
-    system = system + 1e-6 * float(rows.mean()) * torch.eye(2 * n)
-    both: Tensor = torch.linalg.solve(system, torch.cat([by_row, by_column], 1).T).T
+    system = np.block([[np.diag(rows), variance], [variance.T, np.diag(columns)]])
+    system = system + 1e-6 * float(rows.mean()) * np.eye(2 * n, dtype=variance.dtype)
+    both = np.linalg.solve(system, np.concatenate([by_row, by_column], 1).T).T
     return effects - both[:, :n, None] - both[:, None, n:]
 
 
 def _update(
-    pairing: Float[Tensor, "rows blocks blocks"],
-    position: Float[Tensor, "rows blocks"],
-    residual: Float[Tensor, " rows"],
-    mixture: Float[Tensor, "items items"],
+    pairing: Float[np.ndarray, "rows blocks blocks"],
+    position: Float[np.ndarray, "rows blocks"],
+    residual: Float[np.ndarray, " rows"],
+    mixture: Float[np.ndarray, "items items"],
     width: float,
     pooled: bool,
-) -> tuple[Float[Tensor, "blocks blocks"], Float[Tensor, " blocks"]]:
+) -> tuple[Float[np.ndarray, "blocks blocks"], Float[np.ndarray, " blocks"]]:
     """One Kalman step: the change of the mixture and of the positions."""
     variance = mixture * (1 - mixture) + LEAST_VARIANCE
     if pooled:
-        variance.fill_diagonal_(1e-12)
-    scaled = (_centred(pairing, variance, pooled) * variance.sqrt()).flatten(1)
+        np.fill_diagonal(variance, 1e-12)
+    deviation = np.sqrt(variance)
+    scaled = (_centred(pairing, variance, pooled) * deviation).reshape(len(residual), -1)
     placed = position * width
     gram = scaled @ scaled.T + placed @ placed.T
-    gram.diagonal().add_(MODEL_NOISE * float(residual.square().mean()) + 1e-12 * float(gram.diagonal().mean()) + 1e-30)
-    weights = torch.linalg.solve(gram, residual)
-    change = (scaled.T @ weights).view_as(mixture) * variance.sqrt()
+    noise = MODEL_NOISE * mean_square(residual) + 1e-12 * float(gram.diagonal().mean()) + 1e-30
+    gram[np.diag_indices_from(gram)] += noise
+    weights = np.linalg.solve(gram, residual)
+    change = (scaled.T @ weights).reshape(mixture.shape) * deviation
     return change, (placed.T @ weights) * width
 
 
@@ -126,20 +127,20 @@ def mean_field(
     stack, pooled = search.problem.stack, search.problem.pooled
     items = len(stack.in_weight)
     scale = scale_to_pool if pooled else sinkhorn
-    mixture = torch.from_numpy(scale(np.ones((items, items)) if prior is None else prior)).to(stack.in_weight.dtype)
+    mixture = scale(np.ones((items, items)) if prior is None else prior).astype(stack.in_weight.dtype)
     best, held, unexplained = float("inf"), Arrangement((), ()), []
     for step in range(steps):
         width = max(items * WIDEST * (NARROWEST / WIDEST) ** (step / max(steps - 1, 1)), 1.0)
         mixed = replace(
             stack,
-            out_weight=torch.einsum("ij,jdh->idh", mixture, stack.out_weight),
+            out_weight=np.tensordot(mixture, stack.out_weight, 1),
             out_bias=mixture @ stack.out_bias,
         )
         x, y = search.draw(first_rows if step == 0 else rows)
         trace, residual = search.residual(x, y, Arrangement(tuple(order), tuple(order)), mixed)
-        unexplained.append(float(residual.square().mean()))
+        unexplained.append(mean_square(residual))
         position = position_effects(inversion_effects(trace), width)
-        place = torch.tensor(order)
+        place = np.array(order)
         pairing = pairing_effects(stack, trace)
         if pooled:  # columns follow the rows, so that row m and column m are the same item
             pairing = pairing[:, :, place]
@@ -148,12 +149,11 @@ def mean_field(
         else:
             change, shift = _update(pairing, position, residual, mixture[place], width, pooled)
             mixture[place] += change
-        mixture = torch.from_numpy(scale(mixture.double().numpy())).to(stack.in_weight.dtype)
-        moved = torch.argsort(torch.arange(items) + shift.clamp(-width, width), stable=True).tolist()
-        order = [order[k] for k in moved]
-        arrangement = _rounded(mixture.double().numpy(), order, pooled)
+        mixture = scale(mixture.astype(np.float64)).astype(stack.in_weight.dtype)
+        order = [order[k] for k in sort_by_position(np.arange(items) + shift.clip(-width, width))]
+        arrangement = _rounded(mixture.astype(np.float64), order, pooled)
         score_x, score_y = x[:ROWS], y[:ROWS]
-        error = float((stack.forward(score_x, arrangement) - score_y).square().mean())
+        error = mean_square(stack.forward(score_x, arrangement) - score_y)
         search.note("pairs and order", arrangement, error, len(score_x))
         if error < best:
             best, held = error, arrangement

@@ -10,26 +10,26 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
+import numpy as np
 from jaxtyping import Float
-from torch import Tensor
 
 from reknit.assembly.commutator import descend
 from reknit.assembly.mean_field import pairing_effects
 from reknit.assembly.moves import Rearrangement, all_moves
-from reknit.assembly.problem import Problem, Search
+from reknit.assembly.problem import Problem, Search, mean_square
 from reknit.assembly.proof import first_order_effects
 from reknit.network.stack import Arrangement, Stack, Trace
+from reknit.solvers.ordering import largest
 
 ROWS, SHORTLIST, ROUNDS, POLISH_ROWS, SUSPECT_ROWS = 384, 16, 12, 2000, 1000
 
 
-def exchange_effects(stack: Stack, trace: Trace, arrangement: Arrangement) -> Float[Tensor, "rows blocks blocks"]:
+def exchange_effects(stack: Stack, trace: Trace, arrangement: Arrangement) -> Float[np.ndarray, "rows blocks blocks"]:
     """First-order effect on the answer of exchanging the out-layers of positions i and j: [r, i, j], symmetric."""
-    own = pairing_effects(stack, trace)[:, :, torch.tensor(arrangement.outs)]
-    kept = torch.diagonal(own, dim1=1, dim2=2)
-    one_way = own - kept[:, :, None]
-    return one_way + one_way.transpose(1, 2)
+    own = pairing_effects(stack, trace)[:, :, list(arrangement.outs)]
+    one_way = own - np.diagonal(own, axis1=1, axis2=2)[:, :, None]
+    effects: Float[np.ndarray, "rows blocks blocks"] = one_way + one_way.transpose(0, 2, 1)
+    return effects
 
 
 def best_exchange(search: Search, arrangement: Arrangement, rows: int = ROWS) -> Arrangement | None:
@@ -40,14 +40,13 @@ def best_exchange(search: Search, arrangement: Arrangement, rows: int = ROWS) ->
     x, y = search.draw(rows)
     trace, residual = search.residual(x, y, arrangement, problem.stack)
     effects = exchange_effects(problem.stack, trace, arrangement)
-    gain = 2 * torch.einsum("rij,r->ij", effects, residual) - effects.square().sum(0)
-    upper = torch.triu_indices(n, n, 1)
-    ranked = torch.topk(gain[upper[0], upper[1]], min(SHORTLIST, upper.shape[1])).indices
-    here = float((problem.stack.forward(x, arrangement) - y).square().mean())
+    gain = 2 * np.tensordot(residual, effects, 1) - np.einsum("rij,rij->ij", effects, effects)
+    first, second = np.triu_indices(n, 1)
+    here = mean_square(problem.stack.forward(x, arrangement) - y)
     best, found = here, None
-    for k in ranked.tolist():
-        trial = Rearrangement("exchange", int(upper[0, k]), int(upper[1, k])).apply(arrangement)
-        error = float((problem.stack.forward(x, trial) - y).square().mean())
+    for k in largest(gain[first, second], SHORTLIST):
+        trial = Rearrangement("exchange", int(first[k]), int(second[k])).apply(arrangement)
+        error = mean_square(problem.stack.forward(x, trial) - y)
         if error < best * (1 - 1e-6):
             best, found = error, trial
     if found is not None:
@@ -87,21 +86,21 @@ def suspect(problem: Problem, arrangement: Arrangement, most: int = 8) -> Suspic
     """
     moves = all_moves(len(arrangement))
     x, y = problem.x[:SUSPECT_ROWS], problem.y[:SUSPECT_ROWS]
-    direction = torch.ones_like(y)
+    direction = np.ones_like(y)
     residual = ((y - problem.stack.forward(x, arrangement)) * direction).sum(1)
-    whole = float(residual.square().sum())
+    whole = float(residual @ residual)
     if not moves or whole <= 0:
         return Suspicion((), 1.0)
     effects = first_order_effects(problem.stack, x, direction, arrangement, moves)
-    sizes, chosen = effects.square().sum(1), []
+    sizes, chosen = np.einsum("mr,mr->m", effects, effects), []
     for _ in range(most):
-        gain = 2 * effects @ residual - sizes
+        gain = 2 * (effects @ residual) - sizes
         k = int(gain.argmax())
         if gain[k] < 0.05 * whole:
             break
         chosen.append(moves[k])
         residual = residual - effects[k]
-    return Suspicion(tuple(chosen), float(residual.square().sum()) / whole)
+    return Suspicion(tuple(chosen), float(residual @ residual) / whole)
 
 
 def polish(problem: Problem, arrangement: Arrangement, rounds: int = 30) -> Arrangement:
@@ -113,15 +112,14 @@ def polish(problem: Problem, arrangement: Arrangement, rounds: int = 30) -> Arra
     if not moves:
         return arrangement
     x, y = problem.x[:POLISH_ROWS], problem.y[:POLISH_ROWS]
-    generator = torch.Generator().manual_seed(0)
+    generator = np.random.default_rng(0)
     error = problem.mse(arrangement)
     for _ in range(rounds):
-        direction = torch.ones_like(y) if y.shape[1] == 1 else torch.randn(y.shape, generator=generator)
+        direction = np.ones_like(y) if y.shape[1] == 1 else generator.standard_normal(y.shape, y.dtype)
         residual = ((y - problem.stack.forward(x, arrangement)) * direction).sum(1)
         effects = first_order_effects(problem.stack, x, direction, arrangement, moves)
-        gain = 2 * effects @ residual - effects.square().sum(1)
-        ranked = torch.topk(gain, min(SHORTLIST, len(moves))).indices.tolist()
-        trials = [moves[k].apply(arrangement) for k in ranked]
+        gain = 2 * (effects @ residual) - np.einsum("mr,mr->m", effects, effects)
+        trials = [moves[k].apply(arrangement) for k in largest(gain, SHORTLIST)]
         found, best = min(((problem.mse(trial), trial) for trial in trials), key=lambda pair: pair[0])
         if found >= error:
             break

@@ -12,9 +12,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-import torch
-from jaxtyping import Float
-from torch import Tensor
+import numpy as np
+from jaxtyping import Bool, Float, Int
 
 from reknit.assembly.result import MoveKind
 from reknit.network.stack import Arrangement, Stack
@@ -59,88 +58,97 @@ class _Forks:
     """Streams that have left the common path, one per pair of positions; ``live`` marks those that exist."""
 
     def __init__(self, stack: Stack, n: int, rows: int) -> None:
-        like = stack.in_weight
         self.stack = stack
-        self.streams = like.new_zeros(n, n, rows, stack.width)
-        self.live = torch.zeros(n, n, dtype=torch.bool)
+        self.streams = np.zeros((n, n, rows, stack.width), stack.in_weight.dtype)
+        self.live = np.zeros((n, n), dtype=bool)
 
-    def start(self, where: tuple[Any, Any], streams: Float[Tensor, "forks rows width"]) -> None:
+    def start(self, where: tuple[Any, Any], streams: Float[np.ndarray, "forks rows width"]) -> None:
         self.streams[where] = streams
         self.live[where] = True
 
-    def advance(self, inner: int, outer: int, chosen: Tensor) -> None:
+    def advance(self, inner: int, outer: int, chosen: Bool[np.ndarray, "blocks blocks"]) -> None:
         """Run one block on the chosen live forks."""
-        first, second = torch.nonzero(chosen & self.live, as_tuple=True)
-        if len(first):
-            flat = self.streams[first, second].flatten(0, 1)
-            self.streams[first, second] = (flat + self.stack.branch(flat, inner, outer)).view(
-                len(first), -1, flat.shape[1]
-            )
+        where = chosen & self.live
+        if where.any():
+            flat = self.streams[where].reshape(-1, self.stack.width)
+            flat += self.stack.branch(flat, inner, outer)
+            self.streams[where] = flat.reshape(-1, *self.streams.shape[2:])
 
-    def answers(self) -> Float[Tensor, "blocks blocks rows outputs"]:
+    def answers(self) -> Float[np.ndarray, "blocks blocks rows outputs"]:
         n, _, rows, width = self.streams.shape
-        return self.stack.answer(self.streams.view(-1, width)).view(n, n, rows, -1)
+        return self.stack.answer(self.streams.reshape(-1, width)).reshape(n, n, rows, -1)
 
 
 def _branches(
-    stack: Stack, streams: Float[Tensor, "forks rows width"], inners: Tensor, outers: Tensor
-) -> Float[Tensor, "forks rows width"]:
+    stack: Stack,
+    streams: Float[np.ndarray, "forks rows width"],
+    inners: Int[np.ndarray, " forks"],
+    outers: Int[np.ndarray, " forks"],
+) -> Float[np.ndarray, "forks rows width"]:
     """What different blocks add, each to its own stream."""
-    before = torch.baddbmm(stack.in_bias[inners][:, None], stack.read(streams), stack.in_weight[inners].transpose(1, 2))
-    hidden = stack.activation.value(before)
-    return torch.baddbmm(stack.out_bias[outers][:, None], hidden, stack.out_weight[outers].transpose(1, 2))
+    hidden = np.matmul(stack.read(streams), stack.in_columns[inners])
+    hidden += stack.in_bias[inners][:, None]
+    added: Float[np.ndarray, "forks rows width"] = np.matmul(
+        stack.activation.into(hidden, hidden), stack.out_columns[outers]
+    )
+    added += stack.out_bias[outers][:, None]
+    return added
 
 
 def insertion_answers(
-    stack: Stack, x: Float[Tensor, "rows width"], arrangement: Arrangement
-) -> Float[Tensor, "blocks blocks rows outputs"]:
+    stack: Stack, x: Float[np.ndarray, "rows width"], arrangement: Arrangement
+) -> Float[np.ndarray, "blocks blocks rows outputs"]:
     """The answers with the block at position i taken to stand at q: [i, q]; on the diagonal, the arrangement's own."""
     n, rows = len(arrangement), x.shape[0]
-    ins, outs = torch.tensor(arrangement.ins), torch.tensor(arrangement.outs)
+    ins, outs = np.array(arrangement.ins), np.array(arrangement.outs)
     forks = _Forks(stack, n, rows)
-    skipped = x.new_zeros(n, rows, stack.width)  # the stream without block i, for the blocks that will come later
-    index, base = torch.arange(n), x
+    skipped = np.zeros(
+        (n, rows, stack.width), x.dtype
+    )  # the stream without block i, for the blocks that will come later
+    index, base = np.arange(n), x
     for p in range(n):
         inner, outer = arrangement.ins[p], arrangement.outs[p]
         if p + 1 < n:  # blocks from further on, put in before this one
-            early = base.expand(n - p - 1, rows, -1)
+            early = np.broadcast_to(base, (n - p - 1, *base.shape))
             forks.start((slice(p + 1, n), p), early + _branches(stack, early, ins[p + 1 :], outs[p + 1 :]))
-        forks.advance(inner, outer, (index != p)[:, None].expand(n, n))
+        forks.advance(inner, outer, np.broadcast_to((index != p)[:, None], (n, n)))
         if p > 0:
             flat = skipped[:p].reshape(p * rows, -1)
-            skipped[:p] = (flat + stack.branch(flat, inner, outer)).view(p, rows, -1)
+            skipped[:p] = (flat + stack.branch(flat, inner, outer)).reshape(p, rows, -1)
             late = skipped[:p] + _branches(stack, skipped[:p], ins[:p], outs[:p])
             forks.start((slice(0, p), p), late)
         skipped[p] = base
         base = base + stack.branch(base, inner, outer)
-    forks.start((index, index), base.expand(n, rows, -1))
+    forks.start((index, index), np.broadcast_to(base, (n, *base.shape)))
     return forks.answers()
 
 
 def exchange_answers(
-    stack: Stack, x: Float[Tensor, "rows width"], arrangement: Arrangement
-) -> Float[Tensor, "blocks blocks rows outputs"]:
+    stack: Stack, x: Float[np.ndarray, "rows width"], arrangement: Arrangement
+) -> Float[np.ndarray, "blocks blocks rows outputs"]:
     """The answers with the out-layers of positions i < j exchanged: [i, j]; elsewhere, the arrangement's own."""
     n, rows = len(arrangement), x.shape[0]
-    ins, outs = torch.tensor(arrangement.ins), torch.tensor(arrangement.outs)
+    ins, outs = np.array(arrangement.ins), np.array(arrangement.outs)
     forks, base = _Forks(stack, n, rows), x
     for p in range(n):
         inner, outer = arrangement.ins[p], arrangement.outs[p]
-        forks.advance(inner, outer, (torch.arange(n) != p)[None, :].expand(n, n))
+        forks.advance(inner, outer, np.broadcast_to(np.arange(n) != p, (n, n)))
         if p > 0:  # the second half of the exchanges that end here
             here = forks.streams[:p, p]
-            forks.streams[:p, p] = here + _branches(stack, here, ins[p].expand(p), outs[:p])
+            forks.streams[:p, p] = here + _branches(stack, here, np.repeat(ins[p], p), outs[:p])
         if p + 1 < n:
-            first = base.expand(n - p - 1, rows, -1)
-            forks.start((p, slice(p + 1, n)), first + _branches(stack, first, ins[p].expand(n - p - 1), outs[p + 1 :]))
+            first = np.broadcast_to(base, (n - p - 1, *base.shape))
+            forks.start(
+                (p, slice(p + 1, n)), first + _branches(stack, first, np.repeat(ins[p], n - p - 1), outs[p + 1 :])
+            )
         base = base + stack.branch(base, inner, outer)
     forks.streams[~forks.live] = base
     return forks.answers()
 
 
 def move_effects(
-    stack: Stack, x: Float[Tensor, "rows width"], arrangement: Arrangement, moves: list[Rearrangement]
-) -> Float[Tensor, "moves rows outputs"]:
+    stack: Stack, x: Float[np.ndarray, "rows width"], arrangement: Arrangement, moves: list[Rearrangement]
+) -> Float[np.ndarray, "moves rows outputs"]:
     """By how much each move changes the answers, exactly; one sweep for all insertions, one for all exchanges."""
     own = stack.forward(x, arrangement)
     answers = {}
@@ -148,10 +156,10 @@ def move_effects(
         answers["order"] = insertion_answers(stack, x, arrangement)
     if any(m.kind == "exchange" for m in moves):
         answers["pairs"] = exchange_answers(stack, x, arrangement)
-    first = torch.tensor([m.first for m in moves])
-    second = torch.tensor([m.second for m in moves])
-    exchange = torch.tensor([m.kind == "exchange" for m in moves])
-    effects = own.new_empty(len(moves), *own.shape)
+    first = np.array([m.first for m in moves])
+    second = np.array([m.second for m in moves])
+    exchange = np.array([m.kind == "exchange" for m in moves])
+    effects = np.empty((len(moves), *own.shape), own.dtype)
     for key, chosen in (("order", ~exchange), ("pairs", exchange)):
         if key in answers:
             effects[chosen] = answers[key][first[chosen], second[chosen]] - own

@@ -20,16 +20,16 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
+from statistics import NormalDist
 
-import torch
+import numpy as np
 from jaxtyping import Float
-from scipy.special import ndtri, stdtrit  # scipy.stats has both too, and takes half a second to load
-from torch import Tensor
 
 from reknit.assembly.commutator import insertion_effects, inversion_effects
 from reknit.assembly.floor import Floor
 from reknit.assembly.mean_field import pairing_effects
 from reknit.assembly.moves import Rearrangement, all_moves, move_effects
+from reknit.assembly.problem import mean_square
 from reknit.network.stack import Arrangement, Stack
 
 WRONGLY = 1e-6
@@ -75,38 +75,38 @@ class Proof:
 class _Sums:
     """Per move: <delta, delta>, <e, delta>, <draw, delta> for every simulated error, and the rows they cover."""
 
-    size: Float[Tensor, " moves"]
-    overlap: Float[Tensor, " moves"]
-    common: Float[Tensor, "draws moves"]
+    size: Float[np.ndarray, " moves"]
+    overlap: Float[np.ndarray, " moves"]
+    common: Float[np.ndarray, "draws moves"]
     count: int
 
     @classmethod
     def of(
         cls,
-        delta: Float[Tensor, "moves rows outputs"],
-        error: Float[Tensor, "rows outputs"],
-        draws: Float[Tensor, "draws rows outputs"],
+        delta: Float[np.ndarray, "moves rows outputs"],
+        error: Float[np.ndarray, "rows outputs"],
+        draws: Float[np.ndarray, "draws rows outputs"],
     ) -> _Sums:
-        flat, wide = delta.flatten(1).double(), draws.flatten(1)
-        return cls(flat.square().sum(1), flat @ error.flatten(), wide @ flat.T, error.numel())
+        flat = delta.reshape(len(delta), error.size).astype(np.float64)
+        wide = draws.reshape(len(draws), error.size)
+        return cls(np.einsum("mr,mr->m", flat, flat), flat @ error.reshape(-1), wide @ flat.T, error.size)
 
     def plus(self, other: _Sums) -> _Sums:
         return _Sums(
             self.size + other.size, self.overlap + other.overlap, self.common + other.common, self.count + other.count
         )
 
-    def pull(self) -> Float[Tensor, " moves"]:
-        return self.overlap / self.size.clamp_min(1e-300)
+    def pull(self) -> Float[np.ndarray, " moves"]:
+        return np.asarray(self.overlap / self.size.clip(1e-300))
 
-    def standard_error(self, sigma2: float) -> Float[Tensor, " moves"]:
-        size = self.size.clamp_min(1e-300)
-        spread = (self.common / size).square().mean(0) if len(self.common) else torch.zeros_like(size)
-        return (sigma2 / size + spread).sqrt()
+    def standard_error(self, sigma2: float) -> Float[np.ndarray, " moves"]:
+        size = self.size.clip(1e-300)
+        spread = np.square(self.common / size).mean(0) if len(self.common) else np.zeros_like(size)
+        return np.asarray(np.sqrt(sigma2 / size + spread))
 
-    def z(self, sigma2: float) -> Float[Tensor, " moves"]:
+    def z(self, sigma2: float) -> Float[np.ndarray, " moves"]:
         """Standard errors from the moved arrangement; 0 where the move changes nothing."""
-        value = (1 - self.pull()) / self.standard_error(sigma2)
-        return torch.where(self.size > 0, value, torch.zeros_like(value))
+        return np.where(self.size > 0, (1 - self.pull()) / self.standard_error(sigma2), 0.0)
 
 
 def rejection_level(moves: int, draws: int = 0) -> float:
@@ -115,26 +115,30 @@ def rejection_level(moves: int, draws: int = 0) -> float:
     Where part of the standard error is estimated from ``draws`` simulated errors, Student's quantile.
     """
     chance = WRONGLY / max(moves, 1)
-    return float(-stdtrit(draws, chance) if draws else -ndtri(chance))
+    if not draws:
+        return -NormalDist().inv_cdf(chance)
+    from scipy.special import stdtrit  # loads scipy, which a proof without simulated errors does not need
+
+    return float(-stdtrit(draws, chance))
 
 
 def first_order_effects(
     stack: Stack,
-    x: Float[Tensor, "rows width"],
-    direction: Float[Tensor, "rows outputs"],
+    x: Float[np.ndarray, "rows width"],
+    direction: Float[np.ndarray, "rows outputs"],
     arrangement: Arrangement,
     moves: list[Rearrangement],
-) -> Float[Tensor, "moves rows"]:
+) -> Float[np.ndarray, "moves rows"]:
     """Effects of the moves on the answers along one direction per row, to first order, from one trace."""
     trace = stack.trace(x, direction, arrangement)
-    first = torch.tensor([m.first for m in moves])
-    second = torch.tensor([m.second for m in moves])
-    exchange = torch.tensor([m.kind == "exchange" for m in moves])
-    effects = x.new_empty(len(moves), len(x))
+    first = np.array([m.first for m in moves])
+    second = np.array([m.second for m in moves])
+    exchange = np.array([m.kind == "exchange" for m in moves])
+    effects = np.empty((len(moves), len(x)), x.dtype)
     if (~exchange).any():
         effects[~exchange] = insertion_effects(inversion_effects(trace))[:, first[~exchange], second[~exchange]].T
     if exchange.any():
-        pairing = pairing_effects(stack, trace)[:, :, torch.tensor(arrangement.outs)]
+        pairing = pairing_effects(stack, trace)[:, :, list(arrangement.outs)]
         i, j = first[exchange], second[exchange]
         effects[exchange] = (pairing[:, i, j] - pairing[:, i, i] + pairing[:, j, i] - pairing[:, j, j]).T
     return effects
@@ -144,24 +148,30 @@ class _Tester:
     """The running state of a proof: which moves are still open and what is known of each."""
 
     def __init__(
-        self, stack: Stack, x: Tensor, error: Tensor, arrangement: Arrangement, floor: Floor, level: float
+        self,
+        stack: Stack,
+        x: Float[np.ndarray, "rows width"],
+        error: Float[np.ndarray, "rows outputs"],
+        arrangement: Arrangement,
+        floor: Floor,
+        level: float,
     ) -> None:
         self.stack, self.x, self.error = stack, x, error
         self.arrangement, self.floor, self.level = arrangement, floor, level
-        observed = float(error.square().mean()) if error.numel() else 0.0
-        common = float(floor.draws.square().mean()) if len(floor.draws) else 0.0
+        observed = mean_square(error)
+        common = mean_square(floor.draws)
         # a float32 effect is itself rounded, twice
         self.sigma2 = max(observed - common, floor.white) + 2 * floor.rounding**2
         self.tested: dict[Rearrangement, Tested] = {}
-        self.seen: dict[Rearrangement, Tensor] = {}
+        self.seen: dict[Rearrangement, Float[np.ndarray, "rows outputs"]] = {}
 
-    def sums(self, delta: Tensor, rows: slice) -> _Sums:
+    def sums(self, delta: Float[np.ndarray, "moves rows outputs"], rows: slice) -> _Sums:
         return _Sums.of(delta, self.error[rows], self.floor.draws[:, rows])
 
     def record(self, moves: list[Rearrangement], sums: _Sums, *, least: float = 0.0) -> list[Rearrangement]:
         """Note what the sums say; a mean square effect below ``least`` stays open. Returns the moves still open."""
         z, pull, error = sums.z(self.sigma2), sums.pull(), sums.standard_error(self.sigma2)
-        z = torch.where(sums.size < least * sums.count, z.clamp_max(0.999 * self.level), z)
+        z = np.where(sums.size < least * sums.count, np.minimum(z, 0.999 * self.level), z)
         change = (sums.size - 2 * sums.overlap) / max(sums.count, 1)
         columns = (z.tolist(), pull.tolist(), (pull / error).tolist(), change.tolist())
         for move, *values in zip(moves, *columns, strict=True):
@@ -170,37 +180,34 @@ class _Tester:
 
     def sweep(self, moves: list[Rearrangement], rows: int) -> list[Rearrangement]:
         """Round 1, on the first rows, in slices that keep the forks in cache; returns the moves still open."""
-        parts = [
-            move_effects(self.stack, part, self.arrangement, moves) for part in torch.split(self.x[:rows], SWEEP_ROWS)
-        ]
-        delta = torch.cat(parts, 1)
+        parts = [self.x[begin : begin + SWEEP_ROWS] for begin in range(0, rows, SWEEP_ROWS)]
+        delta = np.concatenate([move_effects(self.stack, part, self.arrangement, moves) for part in parts], 1)
         self.seen = {move: delta[k] for k, move in enumerate(moves)}
         least = (RESOLVED * self.floor.rounding) ** 2
         return self.record(moves, self.sums(delta, slice(0, rows)), least=least)
 
     def screen(self, moves: list[Rearrangement]) -> list[Rearrangement]:
         """Round 2: first-order effects on all rows, trusted as far as round 1 bears them out."""
-        seen = torch.stack([self.seen[move] for move in moves])
-        generator = torch.Generator().manual_seed(1)
-        shape = self.error.shape
+        seen = np.stack([self.seen[move] for move in moves])
+        shape, dtype = self.error.shape, self.x.dtype
         one = shape[1] == 1
-        direction = torch.ones(shape) if one else torch.randn(shape, generator=generator)
+        direction = np.ones(shape, dtype) if one else np.random.default_rng(1).standard_normal(shape, dtype)
         total: _Sums | None = None
-        remainder = torch.zeros(len(moves))
+        remainder = np.zeros(len(moves))
         for begin in range(0, len(self.x), CHUNK):
             rows = slice(begin, begin + CHUNK)
             delta = first_order_effects(self.stack, self.x[rows], direction[rows], self.arrangement, moves)
             if begin == 0:
                 exact = (seen * direction[: seen.shape[1]]).sum(2)
-                missed = (exact - delta[:, : seen.shape[1]]).norm(dim=1)
-                remainder = REMAINDER_SAFETY * missed / exact.norm(dim=1).clamp_min(1e-30)
-            scale = direction[rows].norm(dim=1)
+                missed = np.linalg.norm(exact - delta[:, : seen.shape[1]], axis=1)
+                remainder = REMAINDER_SAFETY * missed / np.linalg.norm(exact, axis=1).clip(1e-30)
+            scale = np.linalg.norm(direction[rows], axis=1)
             along = (self.error[rows] * direction[rows]).sum(1) / scale
             wide = (self.floor.draws[:, rows] * direction[rows]).sum(2) / scale
             part = _Sums.of((delta / scale)[:, :, None], along[:, None], wide[:, :, None])
             total = part if total is None else total.plus(part)
         assert total is not None  # noqa: S101  (there are rows: a table without any is refused)
-        low = (1 - remainder.double()).clamp_min(0)
+        low = (1 - remainder).clip(0)
         worst = low**2 - total.pull() - REMAINDER_SAFETY * remainder * total.standard_error(self.sigma2)
         z = worst / (total.standard_error(self.sigma2) * (1 + remainder))
         safe = (z >= self.level) & (total.size > 0)
@@ -215,7 +222,7 @@ class _Tester:
         """Round 3, in float64; returns the moves still open."""
         if not moves:
             return []
-        stack, x = self.stack.to(torch.float64), self.x[:rows].double()
+        stack, x = self.stack.to(np.float64), self.x[:rows].astype(np.float64)
         own = stack.forward(x, self.arrangement)
         open_moves = []
         for move in moves:
@@ -226,8 +233,8 @@ class _Tester:
 
 def prove(
     stack: Stack,
-    x: Float[Tensor, "rows width"],
-    error: Float[Tensor, "rows outputs"],
+    x: Float[np.ndarray, "rows width"],
+    error: Float[np.ndarray, "rows outputs"],
     arrangement: Arrangement,
     floor: Floor,
     *,

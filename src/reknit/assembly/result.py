@@ -11,9 +11,8 @@ import numpy as np
 from jaxtyping import Float
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
-    from reknit.network.residual_mlp import ResidualMLP, ResidualSpec
+    from reknit.network.residual_mlp import ResidualMLP
+    from reknit.network.spec import ResidualSpec
 
 Verdict = Literal["exact", "consistent", "ambiguous", "failed"]
 MoveKind = Literal["swap", "insertion", "exchange"]
@@ -137,7 +136,7 @@ class Assembly:
     residual: Residual
     seconds: Mapping[str, float]
     spec: ResidualSpec
-    tensors: Mapping[str, Tensor] = field(repr=False)
+    tensors: Mapping[str, np.ndarray] = field(repr=False)
     evidence: Evidence = field(repr=False)
     run: Mapping[str, Any]
 

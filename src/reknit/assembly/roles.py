@@ -6,8 +6,7 @@ from collections import Counter
 from dataclasses import dataclass
 
 import numpy as np
-import torch
-from torch import Tensor
+from jaxtyping import Float
 
 from reknit.assembly.floor import Steps
 from reknit.containers import Piece, Pile
@@ -110,18 +109,18 @@ def _misfit(rest: list[Piece], width: int) -> str:
     return f"{ins} in-layers ({hidden} x {width}) but {outs} out-layers ({width} x {hidden})" if ins != outs else ""
 
 
-def _weights(pieces: tuple[Piece, ...], rows: int, columns: int) -> Tensor:
-    stacked = torch.empty(len(pieces), rows, columns)
+def _weights(pieces: tuple[Piece, ...], rows: int, columns: int) -> Float[np.ndarray, "pieces rows columns"]:
+    stacked = np.empty((len(pieces), rows, columns), np.float32)
     for k, piece in enumerate(pieces):
-        stacked[k] = torch.from_numpy(np.asarray(piece.weight, dtype=np.float32))
+        stacked[k] = piece.weight
     return stacked
 
 
-def _biases(pieces: tuple[Piece, ...], size: int) -> Tensor:
-    stacked = torch.zeros(len(pieces), size)
+def _biases(pieces: tuple[Piece, ...], size: int) -> Float[np.ndarray, "pieces size"]:
+    stacked = np.zeros((len(pieces), size), np.float32)
     for k, piece in enumerate(pieces):
         if piece.bias is not None:
-            stacked[k] = torch.from_numpy(np.asarray(piece.bias, dtype=np.float32))
+            stacked[k] = piece.bias
     return stacked
 
 
@@ -145,7 +144,7 @@ def stack_of(roles: Roles, width: int, act: str, block_norm: str, final_norm: st
 def steps_of(roles: Roles, table: Table, noise: float) -> Steps:
     """Rounding steps of pieces stored coarser than float32, and of the table's columns."""
 
-    def coarse(pieces: tuple[Piece, ...], kind: str) -> Tensor | None:
+    def coarse(pieces: tuple[Piece, ...], kind: str) -> Float[np.ndarray, "*shape"] | None:
         dtypes = {p.dtype if kind == "weight" else p.bias_dtype for p in pieces} - {"float32", "float64", None}
         if not dtypes:
             return None
@@ -157,7 +156,7 @@ def steps_of(roles: Roles, table: Table, noise: float) -> Steps:
             fine = dtype in ("float32", "float64", None)
             step = 0.0 if fine else piece.weight_step() if kind == "weight" else piece.bias_step()
             steps.append(np.broadcast_to(np.asarray(step, dtype=np.float64), values.shape))
-        return torch.from_numpy(np.stack(steps))
+        return np.stack(steps)
 
     found = {}
     for name, pieces in (("in", roles.ins), ("out", roles.outs), ("head", (roles.head,))):

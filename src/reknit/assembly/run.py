@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-import torch
 
 import reknit
 from reknit.assembly.attempts import HELD_ROWS, MOST_ATTEMPTS, Held, Plan, settings
@@ -24,8 +23,6 @@ from reknit.containers.table import Table, read_table
 from reknit.network.stack import Arrangement
 
 FLOOR_ROWS = 1000
-SMALL_LAYER = 20_000
-"""Numbers in a layer up to which one thread searches."""
 
 
 @dataclass(frozen=True)
@@ -77,8 +74,7 @@ class Run:
         self.pile: Pile = read_pile(pieces)
         self.table: Table = read_table(data, target=options.target, inputs=options.inputs)
         self.candidates = candidate_roles(self.pile, self.table)
-        self.x = torch.from_numpy(np.ascontiguousarray(self.table.inputs))
-        self.y = torch.from_numpy(np.ascontiguousarray(self.table.outputs))
+        self.x, self.y = np.ascontiguousarray(self.table.inputs), np.ascontiguousarray(self.table.outputs)
         self.seconds["read"] = time.perf_counter() - self.began
         self.deadline = None if options.budget is None else time.perf_counter() + options.budget
 
@@ -95,6 +91,12 @@ class Run:
 
         return Search(problem, seed, self.deadline, listen, began=self.began, log=self.log)
 
+    @property
+    def layer(self) -> int:
+        """Numbers in the largest layer of a block."""
+        roles = self.candidates[0]
+        return max((piece.weight.size for piece in roles.outs if piece.weight is not None), default=0)
+
     def fingerprint(self) -> str:
         """What a checkpoint has to agree with: pieces, data, the options that decide, and the version."""
         text = repr((self.pile.sha256, self.table.sha256, self.options.deciding(), reknit.__version__))
@@ -103,7 +105,6 @@ class Run:
     def best(self, threads: int, *, resume: bool) -> Found:
         """Search under every assignment of roles that the shapes allow, until one explains the data."""
         self.threads = threads
-        torch.set_num_threads(_useful_threads(self.candidates[0], threads))
         best: Found | None = None
         for roles in self.candidates:
             found = self._solve(roles, resume=resume)
@@ -121,9 +122,9 @@ class Run:
         names = (first_setting.activation, first_setting.norm, first_setting.final_norm)
         stack = stack_of(roles, self.x.shape[1], *names)
         steps = steps_of(roles, self.table, options.noise or 0.0)
-        x, y = self.x.float(), self.y.float()
+        x, y = self.x.astype(np.float32), self.y.astype(np.float32)
         if options.rows is not None and options.rows < len(x):
-            pick = torch.randperm(len(x), generator=torch.Generator().manual_seed(options.seed))[: options.rows]
+            pick = np.random.default_rng(options.seed).choice(len(x), options.rows, replace=False)
             x, y = x[pick], y[pick]
         problem = Problem(stack, x, y, pooled=roles.pooled)
         plan = Plan(problem, choices, options.method, options.start, options.seed, self.search)
@@ -172,21 +173,11 @@ class Run:
         if not steps.known:
             return 0.0
         arrangement = _as_paired(plan)
-        stack, x, y = plan.problem.stack, plan.problem.x[:FLOOR_ROWS], plan.problem.y[:FLOOR_ROWS].double()
-        exact = stack.to(torch.float64).forward(x.double(), arrangement)
+        stack, x, y = plan.problem.stack, plan.problem.x[:FLOOR_ROWS], plan.problem.y[:FLOOR_ROWS].astype(np.float64)
+        exact = stack.to(np.float64).forward(x.astype(np.float64), arrangement)
         return measure_floor(stack, x, y, arrangement, exact, steps).mse
 
 
 def _as_paired(plan: Plan) -> Arrangement:
     pairs = plan.weights.pairs
     return Arrangement(tuple(i for i, _ in pairs), tuple(o for _, o in pairs))
-
-
-def _useful_threads(roles: Roles, threads: int) -> int:
-    """Threads that search and proof can use: products with small layers are not worth sharing out.
-
-    On layers of 48 x 96 two threads were no faster than one (a pass over 10,000 rows even took twice as long), and 10
-    to 50 times slower as soon as another process wanted a core too, because they wait by spinning (dev/log.md).
-    """
-    size = max((piece.weight.size for piece in roles.outs if piece.weight is not None), default=0)
-    return 1 if size <= SMALL_LAYER else threads

@@ -31,8 +31,8 @@ def trace_ratio(stack: Stack) -> Float[np.ndarray, "blocks blocks"]:
 
     Use the scores of ``reknit.assemble`` when data are at hand or the network is not a deep, well-trained one.
     """
-    inner = stack.in_weight.double().numpy()
-    outer = stack.out_weight.double().numpy()
+    inner = stack.in_weight.astype(np.float64)
+    outer = stack.out_weight.astype(np.float64)
     n = len(inner)
     traces = inner.reshape(n, -1) @ outer.transpose(0, 2, 1).reshape(n, -1).T
     read = np.matmul(inner, inner.transpose(0, 2, 1)).reshape(n, -1)

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-import torch
+import numpy as np
 
 from reknit.assembly.checkpoint import CHECKPOINT_FILE, claim_folder
 from reknit.assembly.folder import load_assembly, save_assembly
 from reknit.assembly.options import Options
 from reknit.assembly.result import Assembly
 from reknit.assembly.run import Progress, Run
+from reknit.assembly.threads import blas_threads
 from reknit.assembly.write_up import write_up
 from reknit.errors import OutputError, UsageError
 
@@ -53,7 +54,7 @@ def assemble(
         rows: search on so many rows, drawn by the seed; the verdict always rests on all of them.
         seed: of everything that is drawn; the same seed and threads give the same answer.
         noise: known standard deviation of noise on the recorded outputs, in their units.
-        threads: processor threads; None: torch's present number.
+        threads: processor threads; None: as many as the BLAS of numpy is set to.
         budget: seconds after which the search stops with the best it has.
         out: a folder for model, configuration, answer and, meanwhile, the checkpoint.
         resume: go on from the checkpoint in ``out``; report again what a finished folder holds.
@@ -120,13 +121,8 @@ def _assemble(
     *,
     resume: bool,
 ) -> Assembly:
-    """Run with the threads asked for; torch's setting is put back afterwards."""
-    before = torch.get_num_threads()
-    threads = options.threads or before
-    try:
-        torch.set_num_threads(threads)
-        with torch.inference_mode():
-            run = Run(pieces, data, options, progress=progress, out=out)
-            return write_up(run, run.best(threads, resume=resume))
-    finally:
-        torch.set_num_threads(before)
+    """Run with the threads asked for; the setting of numpy's BLAS is put back afterwards."""
+    run = Run(pieces, data, options, progress=progress, out=out)
+    # the streams of a wrong arrangement may overflow; its error is infinite or NaN then, and it is not chosen
+    with blas_threads(run.layer, options.threads) as threads, np.errstate(over="ignore", invalid="ignore"):
+        return write_up(run, run.best(threads, resume=resume))

@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 import reknit
 from reknit.assembly.floor import Steps
 from reknit.assembly.folder import load_assembly
 from reknit.assembly.judge import Names, judge
 from reknit.assembly.result import Move, Residual, Verdict
+from reknit.assembly.threads import blas_threads
 from reknit.containers.table import read_table
 from reknit.errors import TableError
 from reknit.network.activations import activation
@@ -79,8 +79,9 @@ def verify(
     content = [_content(assembly.tensors, f"blocks.{k}.{kind}") for kind in ("in", "out") for k in range(n)]
     names = Names(assembly.order[0 : 2 * n : 2], assembly.order[1 : 2 * n : 2], content[:n], content[n:])
     arrangement = Arrangement(tuple(range(n)), tuple(range(n)))
-    x, y = (torch.from_numpy(np.ascontiguousarray(part)) for part in (table.inputs, table.outputs))
-    with torch.inference_mode():
+    x, y = (np.ascontiguousarray(part) for part in (table.inputs, table.outputs))
+    # another table may be far from what the network was made for
+    with blas_threads(spec.width * spec.hidden), np.errstate(over="ignore", invalid="ignore"):
         found_here = judge(stack, x, y, arrangement, steps, names)
     return Verification(
         found_here.verdict, found_here.reason, found_here.residual, found_here.undecided, reknit.__version__
@@ -91,25 +92,25 @@ def _content(tensors: Any, key: str) -> str:
     """A hash of a layer's shape, weight and bias."""
     weight, bias = tensors[f"{key}.weight"], tensors.get(f"{key}.bias")
     digest = hashlib.sha256(f"{tuple(weight.shape)};{bias is None};".encode())
-    digest.update(weight.numpy().tobytes())
-    digest.update(b"" if bias is None else bias.numpy().tobytes())
+    digest.update(weight.tobytes())
+    digest.update(b"" if bias is None else bias.tobytes())
     return digest.hexdigest()
 
 
 def _stack(tensors: Any, spec: Any) -> Stack:
     """The state dict as stacked float32 arrays; a missing bias is zero."""
 
-    def gather(kind: str, part: str, *shape: int) -> torch.Tensor:
-        zero = torch.zeros(shape)
-        return torch.stack([tensors.get(f"blocks.{k}.{kind}.{part}", zero).float() for k in range(spec.blocks)])
+    def gather(kind: str, part: str, *shape: int) -> np.ndarray:
+        zero = np.zeros(shape)
+        return np.stack([tensors.get(f"blocks.{k}.{kind}.{part}", zero) for k in range(spec.blocks)]).astype(np.float32)
 
     return Stack(
         gather("in", "weight", spec.hidden, spec.width),
         gather("in", "bias", spec.hidden),
         gather("out", "weight", spec.width, spec.hidden),
         gather("out", "bias", spec.width),
-        tensors["head.weight"].float(),
-        tensors.get("head.bias", torch.zeros(spec.outputs)).float(),
+        tensors["head.weight"].astype(np.float32),
+        tensors.get("head.bias", np.zeros(spec.outputs)).astype(np.float32),
         activation(spec.activation),
         norm(spec.norm),
         norm(spec.final_norm),

@@ -19,9 +19,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from jaxtyping import Float
-from torch import Tensor
 
 from reknit.network.stack import Stack
 from reknit.solvers.assignment import best_matching, doubly_standardised, edge_margins
@@ -54,49 +52,59 @@ COHERENT = 6.0
 """Coherence at which no other starting point is tried."""
 
 
-def trace_products(stack: Stack) -> Float[Tensor, "n n"]:
+def _flat(layers: Float[np.ndarray, "n rows columns"]) -> Float[np.ndarray, "n features"]:
+    return np.asarray(layers.reshape(len(layers), layers[0].size))
+
+
+def reader_grams(stack: Stack) -> Float[np.ndarray, "n hidden hidden"]:
+    """``A A^T``: how alike the hidden units of each in-layer read."""
+    return np.asarray(stack.in_weight @ stack.in_weight.transpose(0, 2, 1))
+
+
+def writer_grams(stack: Stack) -> Float[np.ndarray, "n hidden hidden"]:
+    """``B^T B``: how alike the hidden units of each out-layer write."""
+    return np.asarray(stack.out_weight.transpose(0, 2, 1) @ stack.out_weight)
+
+
+def trace_products(stack: Stack) -> Float[np.ndarray, "n n"]:
     """``tr(B_j A_i)``: in-layers along the rows, out-layers along the columns."""
-    return stack.in_weight.flatten(1) @ stack.out_weight.transpose(1, 2).flatten(1).T
+    return np.asarray(_flat(stack.in_weight) @ _flat(stack.out_columns).T)
 
 
-def product_norms(stack: Stack) -> Float[Tensor, "n n"]:
+def product_norms(stack: Stack) -> Float[np.ndarray, "n n"]:
     """``||B_j A_i||_F`` by ``||B A||_F^2 = <A A^T, B^T B>``; at least the smallest positive float."""
-    readers = (stack.in_weight @ stack.in_weight.transpose(1, 2)).flatten(1)
-    writers = (stack.out_weight.transpose(1, 2) @ stack.out_weight).flatten(1)
-    return (readers @ writers.T).clamp_min(1e-30).sqrt()
+    return np.asarray(np.sqrt((_flat(reader_grams(stack)) @ _flat(writer_grams(stack)).T).clip(1e-30)))
 
 
-def _unit_rows(features: Float[Tensor, "n features"]) -> Float[Tensor, "n features"]:
-    centred = features - features.mean(1, keepdim=True)
-    norms: Tensor = centred.norm(dim=1, keepdim=True)
-    return centred / norms.clamp_min(1e-30)
+def _unit_rows(features: Float[np.ndarray, "n features"]) -> Float[np.ndarray, "n features"]:
+    centred = features - features.mean(1, keepdims=True)
+    return np.asarray(centred / np.linalg.norm(centred, axis=1, keepdims=True).clip(1e-30))
 
 
 def gram_scores(stack: Stack) -> tuple[Float[np.ndarray, "n n"], Float[np.ndarray, "n n"]]:
     """Correlations of the hidden Grams ``A A^T`` and ``B^T B``: of their off-diagonals, and of the logs on it."""
-    readers = stack.in_weight @ stack.in_weight.transpose(1, 2)
-    writers = stack.out_weight.transpose(1, 2) @ stack.out_weight
-    upper = torch.triu_indices(stack.hidden, stack.hidden, 1)
-    off = _unit_rows(readers[:, upper[0], upper[1]]) @ _unit_rows(writers[:, upper[0], upper[1]]).T
-    sizes = [torch.diagonal(g, dim1=1, dim2=2).clamp_min(1e-30).log() for g in (readers, writers)]
-    return off.double().numpy(), (_unit_rows(sizes[0]) @ _unit_rows(sizes[1]).T).double().numpy()
+    grams = (reader_grams(stack), writer_grams(stack))
+    first, second = np.triu_indices(stack.hidden, 1)
+    upper = [_unit_rows(gram[:, first, second]) for gram in grams]
+    sizes = [_unit_rows(np.log(np.diagonal(gram, axis1=1, axis2=2).clip(1e-30))) for gram in grams]
+    return (upper[0] @ upper[1].T).astype(np.float64), (sizes[0] @ sizes[1].T).astype(np.float64)
 
 
 def template_scores(
-    stack: Stack, norms: Float[Tensor, "items items"], pairs: Pairs, pooled: bool
+    stack: Stack, norms: Float[np.ndarray, "items items"], pairs: Pairs, pooled: bool
 ) -> Float[np.ndarray, "items items"]:
     """``<B_j A_i, M> / ||B_j A_i||`` with M the sum of the matched unit products, a pair's own product left out."""
-    ins, outs = torch.tensor(pairs).T
+    ins, outs = np.array(pairs).T
     readers, writers = stack.in_weight[ins], stack.out_weight[outs]
     scaled = writers / norms[ins, outs][:, None, None]
-    template = torch.tensordot(scaled, readers, dims=([0, 2], [0, 1]))
-    seen = (stack.in_weight @ template.T).flatten(1)  # [i, h, d]
-    scores = (seen @ stack.out_weight.transpose(1, 2).flatten(1).T) / norms
+    template = np.tensordot(scaled, readers, axes=([0, 2], [0, 1]))
+    seen = _flat(stack.in_weight @ template.T)  # [i, h, d]
+    scores = (seen @ _flat(stack.out_columns).T) / norms
     scores[ins, outs] -= 1.0
     if pooled:  # the same pair the other way round is not to gain from its own product either
-        forth, back = torch.bmm(writers, readers), torch.bmm(readers, writers)
+        forth, back = writers @ readers, readers @ writers
         scores[outs, ins] -= (forth * back).sum((1, 2)) / norms[ins, outs] / norms[outs, ins]
-    return np.asarray(scores.double().numpy(), dtype=np.float64)
+    return np.asarray(scores, dtype=np.float64)
 
 
 class _Evidence:
@@ -152,7 +160,7 @@ def pair_by_weights(stack: Stack, pooled: bool = False) -> WeightPairing:
     Cost: three Gram products of ``n h^2 d`` flops and ``n^2 h d`` for every round of the template.
     """
     evidence = _Evidence(stack, pooled)
-    ratio = (trace_products(stack) / evidence.norms).double().numpy()
+    ratio = (trace_products(stack) / evidence.norms).astype(np.float64)
     trace, absolute = evidence.standard(ratio), evidence.standard(np.abs(ratio))
     off, sizes = (evidence.standard(s) for s in gram_scores(stack))
     grams = evidence.standard(off + sizes)

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+import math
 import platform
+import sys
 import time
+from importlib.metadata import version
 from typing import Any
 
 import numpy as np
-import torch
-from torch import Tensor
+from jaxtyping import Float
 
 import reknit
 from reknit.assembly.attempts import TRUSTED_COHERENCE, in_final_order
 from reknit.assembly.judge import Judgement, Names, judge
 from reknit.assembly.mend import suspect
+from reknit.assembly.problem import mean_square
 from reknit.assembly.result import Assembly, Evidence, Pair, Step
 from reknit.assembly.roles import Roles
 from reknit.assembly.run import Found, Run
 from reknit.assembly.weight_pairing import pair_margins
-from reknit.network.residual_mlp import ResidualSpec
+from reknit.network.spec import ResidualSpec
 from reknit.network.stack import Arrangement, Stack
 from reknit.solvers.ordering import inversions
 
@@ -39,7 +42,7 @@ def write_up(run: Run, found: Found) -> Assembly:
     pairs = list(zip(arrangement.ins, arrangement.outs, strict=True))
     margins = pair_margins(plan.weights.scores, pairs, roles.pooled)
     sizes = (plan.problem.blocks, stack.width, stack.hidden, stack.outputs)
-    streams, branches = _growth(stack, arrangement, run.x[:STREAM_ROWS].float())
+    streams, branches = _growth(stack, arrangement, run.x[:STREAM_ROWS].astype(np.float32))
     reason = _reason(run, found, judged)
     run.seconds["verify"] = time.perf_counter() - clock
     order = [name for pair in zip(names.ins, names.outs, strict=True) for name in pair]
@@ -131,31 +134,40 @@ def _description(run: Run, found: Found, judged: Judgement) -> dict[str, Any]:
         "floor": dict(judged.floor.parts),
         "fingerprint": run.fingerprint(),
         "unfinished": run.unfinished,
-        "software": {"python": platform.python_version(), "torch": torch.__version__, "numpy": np.__version__},
+        "software": _software(),
     }
 
 
-def _tensors(roles: Roles, arrangement: Arrangement) -> dict[str, Tensor]:
+def _software() -> dict[str, str]:
+    """The versions a run rests on; torch's only where something else has loaded it."""
+    found = {"python": platform.python_version(), "numpy": np.__version__, "scipy": version("scipy")}
+    if "torch" in sys.modules:
+        found["torch"] = version("torch")
+    return found
+
+
+def _tensors(roles: Roles, arrangement: Arrangement) -> dict[str, np.ndarray]:
     """The state dict: dequantized float32 or, where stored so, float64; no bias where none came."""
     tensors = {}
     layers = [(f"blocks.{k}.in", roles.ins[i]) for k, i in enumerate(arrangement.ins)]
     layers += [(f"blocks.{k}.out", roles.outs[j]) for k, j in enumerate(arrangement.outs)]
     double = any("float64" in (p.dtype, p.bias_dtype) for p in (*roles.ins, *roles.outs, roles.head))
-    with torch.inference_mode(False):  # the result's tensors are to be ordinary ones
-        for key, piece in (*layers, ("head", roles.head)):
-            for part, values in (("weight", piece.weight), ("bias", piece.bias)):
-                if values is not None:
-                    # one dtype throughout, since a linear layer cannot mix them
-                    tensors[f"{key}.{part}"] = torch.from_numpy(np.array(values, np.float64 if double else np.float32))
+    for key, piece in (*layers, ("head", roles.head)):
+        for part, values in (("weight", piece.weight), ("bias", piece.bias)):
+            if values is not None:
+                # one dtype throughout, since a linear layer cannot mix them
+                tensors[f"{key}.{part}"] = np.array(values, np.float64 if double else np.float32)
     return tensors
 
 
-def _growth(stack: Stack, arrangement: Arrangement, x: Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:
+def _growth(
+    stack: Stack, arrangement: Arrangement, x: Float[np.ndarray, "rows width"]
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Root mean square of the stream before each block and after the last, and of what each block adds."""
-    streams, branches = [float(x.square().mean().sqrt())], []
+    streams, branches = [math.sqrt(mean_square(x))], []
     for inner, outer in zip(arrangement.ins, arrangement.outs, strict=True):
         added = stack.branch(x, inner, outer)
         x = x + added
-        branches.append(float(added.square().mean().sqrt()))
-        streams.append(float(x.square().mean().sqrt()))
+        branches.append(math.sqrt(mean_square(added)))
+        streams.append(math.sqrt(mean_square(x)))
     return tuple(streams), tuple(branches)

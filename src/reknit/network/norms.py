@@ -9,10 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import torch
-from torch import Tensor
+import numpy as np
+from jaxtyping import Float
 
 from reknit.errors import UsageError
+
+Rows = Float[np.ndarray, "*rows width"]
+Means = Float[np.ndarray, "*rows 1"]
 
 
 @dataclass(frozen=True)
@@ -28,29 +31,41 @@ class Norm:
 
     name: str
     eps: float
-    value: Callable[[Tensor, float], Tensor]
-    pullback: Callable[[Tensor, float, Tensor], Tensor]
+    value: Callable[[Rows, float], Rows]
+    pullback: Callable[[Rows, float, Rows], Rows]
 
 
-def _layer(x: Tensor, eps: float) -> Tensor:
-    return torch.nn.functional.layer_norm(x, x.shape[-1:], eps=eps)
+def _mean_square(x: Rows) -> Means:
+    return np.asarray(np.einsum("...i,...i->...", x, x)[..., None] / x.shape[-1])
 
 
-def _layer_pullback(x: Tensor, eps: float, g: Tensor) -> Tensor:
-    centred = x - x.mean(-1, keepdim=True)
-    scale = torch.rsqrt(centred.square().mean(-1, keepdim=True) + eps)
+def _centred(x: Rows) -> Rows:
+    centred = x - x.mean(-1, keepdims=True)
+    centred -= centred.mean(-1, keepdims=True)  # what rounding left of a mean that is large beside the deviations
+    return np.asarray(centred)
+
+
+def _layer(x: Rows, eps: float) -> Rows:
+    centred = _centred(x)
+    centred /= np.sqrt(_mean_square(centred) + eps)
+    return centred
+
+
+def _layer_pullback(x: Rows, eps: float, g: Rows) -> Rows:
+    centred = _centred(x)
+    scale = 1 / np.sqrt(_mean_square(centred) + eps)
     normed = centred * scale
-    return scale * (g - g.mean(-1, keepdim=True) - normed * (g * normed).mean(-1, keepdim=True))
+    return np.asarray(scale * (g - g.mean(-1, keepdims=True) - normed * (g * normed).mean(-1, keepdims=True)))
 
 
-def _rms(x: Tensor, eps: float) -> Tensor:
-    return x * torch.rsqrt(x.square().mean(-1, keepdim=True) + eps)
+def _rms(x: Rows, eps: float) -> Rows:
+    return np.asarray(x / np.sqrt(_mean_square(x) + eps))
 
 
-def _rms_pullback(x: Tensor, eps: float, g: Tensor) -> Tensor:
-    scale = torch.rsqrt(x.square().mean(-1, keepdim=True) + eps)
+def _rms_pullback(x: Rows, eps: float, g: Rows) -> Rows:
+    scale = 1 / np.sqrt(_mean_square(x) + eps)
     normed = x * scale
-    return scale * (g - normed * (g * normed).mean(-1, keepdim=True))
+    return np.asarray(scale * (g - normed * (g * normed).mean(-1, keepdims=True)))
 
 
 NORMS: dict[str, Norm] = {
@@ -58,7 +73,7 @@ NORMS: dict[str, Norm] = {
     for n in (
         Norm("none", 0.0, lambda x, _: x, lambda _x, _eps, g: g),
         Norm("layer", 1e-5, _layer, _layer_pullback),
-        Norm("rms", float(torch.finfo(torch.float32).eps), _rms, _rms_pullback),
+        Norm("rms", float(np.finfo(np.float32).eps), _rms, _rms_pullback),
     )
 }
 

@@ -6,50 +6,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import Any
+from collections.abc import Callable, Mapping
+from functools import partial
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.nn import functional
 
-from reknit.network.activations import activation
 from reknit.network.norms import norm
+from reknit.network.spec import ResidualSpec
 
-
-@dataclass(frozen=True)
-class ResidualSpec:
-    """The architecture of one residual MLP: everything but its numbers.
-
-    Attributes:
-        blocks: number of residual blocks, n.
-        width: size of the stream, d.
-        hidden: size inside a block, h.
-        outputs: size of the head's answer, o.
-        activation: a name in ``ACTIVATIONS``.
-        norm: the norm a block reads the stream through, a name in ``NORMS``.
-        final_norm: the norm before the head.
-        norm_eps: what the norms add under the root; None for each norm's default.
-    """
-
-    blocks: int
-    width: int
-    hidden: int
-    outputs: int
-    activation: str = "relu"
-    norm: str = "none"
-    final_norm: str = "none"
-    norm_eps: float | None = None
-
-    def as_config(self) -> dict[str, Any]:
-        """What ``config.json`` holds."""
-        return {"architecture": "residual-mlp", **asdict(self)}
-
-    @classmethod
-    def from_config(cls, config: Mapping[str, Any]) -> ResidualSpec:
-        """The inverse of ``as_config``; keys it does not know are left aside."""
-        return cls(**{key: config[key] for key in cls.__dataclass_fields__ if key in config})
+ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "relu": torch.relu,
+    "gelu": functional.gelu,
+    "silu": functional.silu,
+    "tanh": torch.tanh,
+    "gelu-tanh": partial(functional.gelu, approximate="tanh"),
+    "leaky-relu": functional.leaky_relu,
+    "elu": functional.elu,
+    "sigmoid": torch.sigmoid,
+}
+"""torch's own functions by the names of ``reknit.network.activations``."""
 
 
 class FreeNorm(nn.Module):
@@ -62,7 +41,10 @@ class FreeNorm(nn.Module):
 
     def forward(self, x: Float[Tensor, "*rows width"]) -> Float[Tensor, "*rows width"]:
         """Normalise the last axis."""
-        return self.kind.value(x, self.eps)
+        if self.kind.name == "none":
+            return x
+        normed = functional.layer_norm if self.kind.name == "layer" else functional.rms_norm
+        return normed(x, x.shape[-1:], eps=self.eps)
 
     def extra_repr(self) -> str:
         """What ``print(model)`` shows."""
@@ -78,7 +60,7 @@ class ResidualBlock(nn.Module):
         # "in" is a Python keyword, so the layer cannot be an attribute written out
         self.add_module("in", nn.Linear(spec.width, spec.hidden, bias=in_bias))
         self.out = nn.Linear(spec.hidden, spec.width, bias=out_bias)
-        self.act = activation(spec.activation).value
+        self.act = ACTIVATIONS[spec.activation]
 
     def forward(self, x: Float[Tensor, "*rows width"]) -> Float[Tensor, "*rows width"]:
         """Add the branch to the stream."""
@@ -115,10 +97,14 @@ class ResidualMLP(nn.Module):
         return answer
 
     @classmethod
-    def from_tensors(cls, spec: ResidualSpec, tensors: Mapping[str, Tensor]) -> ResidualMLP:
-        """A model holding these tensors, in their dtype; a layer has a bias when its ``.bias`` is among them."""
+    def from_tensors(cls, spec: ResidualSpec, tensors: Mapping[str, Tensor | np.ndarray]) -> ResidualMLP:
+        """A model holding these tensors, in their dtype; a layer has a bias when its ``.bias`` is among them.
+
+        Arrays are copied, tensors are held as they are.
+        """
         biases = frozenset(key.removesuffix(".bias") for key in tensors if key.endswith(".bias"))
         with torch.device("meta"):
             model = cls(spec, biases)
-        model.load_state_dict(dict(tensors), assign=True)
+        state = {key: torch.tensor(value) if isinstance(value, np.ndarray) else value for key, value in tensors.items()}
+        model.load_state_dict(state, assign=True)
         return model.requires_grad_(False)

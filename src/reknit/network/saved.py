@@ -8,17 +8,22 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
-from torch import Tensor
+import numpy as np
+from safetensors.numpy import save_file
 
+from reknit.containers.dtypes import is_float
+from reknit.containers.file_bytes import FileBytes
+from reknit.containers.safetensors_file import SafetensorsFile
 from reknit.errors import ContainerError, InputError
 from reknit.network.activations import ACTIVATIONS
 from reknit.network.norms import NORMS
-from reknit.network.residual_mlp import ResidualMLP, ResidualSpec
+from reknit.network.spec import ResidualSpec
 from reknit.plain import dumps
+
+if TYPE_CHECKING:
+    from reknit.network.residual_mlp import ResidualMLP
 
 MODEL_FILE = "model.safetensors"
 CONFIG_FILE = "config.json"
@@ -26,9 +31,9 @@ ARCHITECTURE = "residual-mlp"
 REMEDY = "Give a folder that reknit assemble --out has written"
 
 
-def save_model(folder: Path, spec: ResidualSpec, tensors: Mapping[str, Tensor], version: str) -> None:
+def save_model(folder: Path, spec: ResidualSpec, tensors: Mapping[str, np.ndarray], version: str) -> None:
     """Write the two files into an existing folder, over what is there; staging is the caller's business."""
-    save_file({key: tensor.contiguous().clone() for key, tensor in tensors.items()}, folder / MODEL_FILE)
+    save_file({key: np.ascontiguousarray(tensor) for key, tensor in tensors.items()}, folder / MODEL_FILE)
     config = {**spec.as_config(), "version": version}
     (folder / CONFIG_FILE).write_text(dumps(config, indent=2) + "\n", encoding="utf-8")
 
@@ -39,11 +44,14 @@ def load_model(folder: str | Path) -> ResidualMLP:
     Raises:
         InputError: a file is missing, unreadable or damaged, or the tensors do not fit the configuration.
     """
+    from safetensors.torch import load_file  # torch is loaded for a module alone
+
+    from reknit.network.residual_mlp import ResidualMLP
+
     folder = Path(folder)
     spec = load_spec(folder)
-    tensors = load_tensors(folder)
-    check_tensors(spec, tensors, folder / MODEL_FILE)
-    return ResidualMLP.from_tensors(spec, tensors).eval()
+    check_tensors(spec, load_tensors(folder), folder / MODEL_FILE)
+    return ResidualMLP.from_tensors(spec, load_file(folder / MODEL_FILE)).eval()
 
 
 def load_spec(folder: Path) -> ResidualSpec:
@@ -86,7 +94,7 @@ def read_json(path: Path) -> dict[str, Any]:
     return value
 
 
-def load_tensors(folder: Path) -> dict[str, Tensor]:
+def load_tensors(folder: Path) -> dict[str, np.ndarray]:
     """The tensors in ``model.safetensors``, as they are.
 
     Raises:
@@ -94,14 +102,17 @@ def load_tensors(folder: Path) -> dict[str, Tensor]:
     """
     path = folder / MODEL_FILE
     try:
-        return load_file(path)
+        path.open("rb").close()
     except OSError as error:
-        raise ContainerError(f"the file cannot be read ({error.strerror or 'not found'})", path, REMEDY) from error
-    except SafetensorError as error:
+        raise ContainerError(f"the file cannot be read ({error.strerror})", path, REMEDY) from error
+    try:
+        stored = SafetensorsFile(FileBytes(path))
+        return {key: stored.read(key) for key in stored.tensors}
+    except ContainerError as error:
         raise ContainerError("the file is not a readable safetensors file", path, "Write or copy it again") from error
 
 
-def check_tensors(spec: ResidualSpec, tensors: Mapping[str, Tensor], where: Path) -> None:
+def check_tensors(spec: ResidualSpec, tensors: Mapping[str, np.ndarray], where: Path) -> None:
     """Hold every key, shape and dtype against the architecture.
 
     Raises:
@@ -120,8 +131,8 @@ def check_tensors(spec: ResidualSpec, tensors: Mapping[str, Tensor], where: Path
     for key, tensor in tensors.items():
         if key not in shapes:
             raise ContainerError(f"there is no place for tensor {key!r}", where)
-        if not tensor.dtype.is_floating_point:
-            raise ContainerError(f"{key!r} holds {str(tensor.dtype).removeprefix('torch.')}, not real numbers", where)
+        if not is_float(tensor.dtype.name):
+            raise ContainerError(f"{key!r} holds {tensor.dtype}, not real numbers", where)
     if len({tensor.dtype for tensor in tensors.values()}) > 1:
         raise ContainerError("the tensors are of several dtypes", where, "Convert them to one")
 

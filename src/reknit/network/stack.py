@@ -12,13 +12,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
-import torch
+import numpy as np
 from jaxtyping import Float
-from torch import Tensor
+from numpy.typing import DTypeLike
 
 from reknit.network.activations import Activation
-from reknit.network.norms import NORMS, Norm
+from reknit.network.norms import Norm
+
+CHUNK = 512
+"""Rows that go through the blocks together, so that a chunk's stream and hidden units stay in cache."""
 
 
 @dataclass(frozen=True)
@@ -42,27 +46,37 @@ class Trace:
 
     ``answer`` is v.f(x) for the direction v of each row. ``added[k]`` is r_k, what block k adds to the stream;
     ``pulled[k]`` is u_k, what block k adds, on the way back, to the gradient of the answer with respect to the stream;
-    ``after[k]`` is that gradient behind block k; ``hidden[k]`` are the activations inside block k, ``slope[k]`` the
-    derivative of the activation there, ``seen[k]`` what the block reads (the stream after its norm).
+    ``after[k]`` is that gradient behind block k; ``hidden[k]`` are the activations inside block k, ``before[k]`` what
+    they are the activations of; ``streams[k]`` is the stream before block k, the last one that behind them all.
     """
 
-    answer: Float[Tensor, " rows"]
-    added: Float[Tensor, "blocks rows width"]
-    pulled: Float[Tensor, "blocks rows width"]
-    after: Float[Tensor, "blocks rows width"]
-    hidden: Float[Tensor, "blocks rows hidden"]
+    answer: Float[np.ndarray, " rows"]
+    added: Float[np.ndarray, "blocks rows width"]
+    pulled: Float[np.ndarray, "blocks rows width"]
+    after: Float[np.ndarray, "blocks rows width"]
+    hidden: Float[np.ndarray, "blocks rows hidden"]
+    before: Float[np.ndarray, "blocks rows hidden"]
+    streams: Float[np.ndarray, "blocks+1 rows width"]
+
+    @classmethod
+    def empty(cls, blocks: int, rows: int, width: int, hidden: int, dtype: DTypeLike) -> Trace:
+        """Memory for a trace."""
+        added, pulled, after = np.empty((3, blocks, rows, width), dtype)
+        inside, before = np.empty((2, blocks, rows, hidden), dtype)
+        streams = np.empty((blocks + 1, rows, width), dtype)
+        return cls(np.empty(rows, dtype), added, pulled, after, inside, before, streams)
 
 
 @dataclass(frozen=True)
 class Stack:
     """All layers of one residual MLP, stacked, and the functions between them."""
 
-    in_weight: Float[Tensor, "blocks hidden width"]
-    in_bias: Float[Tensor, "blocks hidden"]
-    out_weight: Float[Tensor, "blocks width hidden"]
-    out_bias: Float[Tensor, "blocks width"]
-    head_weight: Float[Tensor, "outputs width"]
-    head_bias: Float[Tensor, " outputs"]
+    in_weight: Float[np.ndarray, "blocks hidden width"]
+    in_bias: Float[np.ndarray, "blocks hidden"]
+    out_weight: Float[np.ndarray, "blocks width hidden"]
+    out_bias: Float[np.ndarray, "blocks width"]
+    head_weight: Float[np.ndarray, "outputs width"]
+    head_bias: Float[np.ndarray, " outputs"]
     activation: Activation
     norm: Norm
     final_norm: Norm
@@ -71,85 +85,114 @@ class Stack:
     @property
     def blocks(self) -> int:
         """Number of blocks, n."""
-        return self.in_weight.shape[0]
+        return len(self.in_weight)
 
     @property
     def hidden(self) -> int:
         """Size inside a block, h."""
-        return self.in_weight.shape[1]
+        return int(self.in_weight.shape[1])
 
     @property
     def width(self) -> int:
         """Size of the stream, d."""
-        return self.in_weight.shape[2]
+        return int(self.in_weight.shape[2])
 
     @property
     def outputs(self) -> int:
         """Size of the answer, o."""
-        return self.head_weight.shape[0]
+        return len(self.head_weight)
 
-    def to(self, dtype: torch.dtype) -> Stack:
+    def to(self, dtype: DTypeLike) -> Stack:
         """The same network in another precision."""
         names = ("in_weight", "in_bias", "out_weight", "out_bias", "head_weight", "head_bias")
-        return replace(self, **{name: getattr(self, name).to(dtype) for name in names})
+        return replace(self, **{name: getattr(self, name).astype(dtype) for name in names})
+
+    @cached_property
+    def in_columns(self) -> Float[np.ndarray, "blocks width hidden"]:
+        """The in-weights laid out as a product with rows of the stream reads them: a third faster on small layers."""
+        return np.ascontiguousarray(self.in_weight.transpose(0, 2, 1))
+
+    @cached_property
+    def out_columns(self) -> Float[np.ndarray, "blocks hidden width"]:
+        """The out-weights in the same layout."""
+        return np.ascontiguousarray(self.out_weight.transpose(0, 2, 1))
 
     def _eps(self, norm: Norm) -> float:
         return norm.eps if self.norm_eps is None else self.norm_eps
 
-    def read(self, x: Float[Tensor, "rows width"]) -> Float[Tensor, "rows width"]:
+    def read(self, x: Float[np.ndarray, "*rows width"]) -> Float[np.ndarray, "*rows width"]:
         """What a block sees of the stream."""
         return self.norm.value(x, self._eps(self.norm))
 
-    def branch(self, x: Float[Tensor, "rows width"], inner: int, outer: int) -> Float[Tensor, "rows width"]:
+    def branch(self, x: Float[np.ndarray, "rows width"], inner: int, outer: int) -> Float[np.ndarray, "rows width"]:
         """What the block made of in-layer ``inner`` and out-layer ``outer`` adds to the stream x."""
-        hidden = self.activation.value(torch.addmm(self.in_bias[inner], self.read(x), self.in_weight[inner].T))
-        return torch.addmm(self.out_bias[outer], hidden, self.out_weight[outer].T)
+        added = np.empty_like(x)
+        for begin in range(0, len(x), CHUNK):
+            part = x[begin : begin + CHUNK]
+            hidden = self.read(part) @ self.in_columns[inner]
+            hidden += self.in_bias[inner]
+            np.matmul(self.activation.into(hidden, hidden), self.out_columns[outer], out=added[begin : begin + CHUNK])
+        added += self.out_bias[outer]
+        return added
 
-    def answer(self, x: Float[Tensor, "rows width"]) -> Float[Tensor, "rows outputs"]:
+    def answer(self, x: Float[np.ndarray, "rows width"]) -> Float[np.ndarray, "rows outputs"]:
         """The head's answer to the stream behind the last block."""
         seen = self.final_norm.value(x, self._eps(self.final_norm))
-        return torch.addmm(self.head_bias, seen, self.head_weight.T)
+        return np.asarray(seen @ self.head_weight.T + self.head_bias)
 
     def forward(
-        self, x: Float[Tensor, "rows width"], arrangement: Arrangement, chunk: int = 1024
-    ) -> Float[Tensor, "rows outputs"]:
+        self, x: Float[np.ndarray, "rows width"], arrangement: Arrangement, chunk: int = CHUNK
+    ) -> Float[np.ndarray, "rows outputs"]:
         """The answers of an arrangement; rows go through in chunks that stay in cache."""
-        answers = []
-        for part in torch.split(x, chunk):
-            stream = part.clone()
-            hidden = part.new_empty(len(part), self.hidden)
+        answers = np.empty((len(x), self.outputs), x.dtype)
+        for begin in range(0, len(x), chunk):
+            stream = x[begin : begin + chunk].copy()
+            hidden, added = np.empty((len(stream), self.hidden), x.dtype), np.empty_like(stream)
             for inner, outer in zip(arrangement.ins, arrangement.outs, strict=True):
-                torch.addmm(self.in_bias[inner], self.read(stream), self.in_weight[inner].T, out=hidden)
-                stream += self.out_bias[outer]
-                stream.addmm_(self.activation.into(hidden, hidden), self.out_weight[outer].T)
-            answers.append(self.answer(stream))
-        return torch.cat(answers)
+                np.matmul(self.read(stream), self.in_columns[inner], out=hidden)
+                hidden += self.in_bias[inner]
+                np.matmul(self.activation.into(hidden, hidden), self.out_columns[outer], out=added)
+                added += self.out_bias[outer]
+                stream += added
+            answers[begin : begin + chunk] = self.answer(stream)
+        return answers
 
     def trace(
-        self, x: Float[Tensor, "rows width"], direction: Float[Tensor, "rows outputs"], arrangement: Arrangement
+        self,
+        x: Float[np.ndarray, "rows width"],
+        direction: Float[np.ndarray, "rows outputs"],
+        arrangement: Arrangement,
+        spent: Trace | None = None,
     ) -> Trace:
-        """Forward and backward through an arrangement, for the answer along one direction per row."""
+        """Forward and backward through an arrangement, for the answer along one direction per row.
+
+        Args:
+            x: the rows.
+            direction: v, of each row.
+            arrangement: which layers stand where.
+            spent: an earlier trace that is not needed any more; its memory is used again where it fits.
+        """
         n, rows = len(arrangement), x.shape[0]
-        streams = x.new_empty(n + 1, rows, self.width)
-        before, hidden = x.new_empty(n, rows, self.hidden), x.new_empty(n, rows, self.hidden)
-        added, pulled, after = (x.new_empty(n, rows, self.width) for _ in range(3))
+        if spent is None or spent.before.shape != (n, rows, self.hidden) or spent.before.dtype != x.dtype:
+            spent = Trace.empty(n, rows, self.width, self.hidden, x.dtype)
+        added, pulled, after = spent.added, spent.pulled, spent.after
+        hidden, before, streams = spent.hidden, spent.before, spent.streams
         streams[0] = x
         for k, (inner, outer) in enumerate(zip(arrangement.ins, arrangement.outs, strict=True)):
-            torch.addmm(self.in_bias[inner], self.read(streams[k]), self.in_weight[inner].T, out=before[k])
-            self.activation.into(before[k], hidden[k])
-            torch.addmm(self.out_bias[outer], hidden[k], self.out_weight[outer].T, out=added[k])
-            torch.add(streams[k], added[k], out=streams[k + 1])
+            np.matmul(self.read(streams[k]), self.in_columns[inner], out=before[k])
+            before[k] += self.in_bias[inner]
+            np.matmul(self.activation.into(before[k], hidden[k]), self.out_columns[outer], out=added[k])
+            added[k] += self.out_bias[outer]
+            np.add(streams[k], added[k], out=streams[k + 1])
         answer = (self.answer(streams[n]) * direction).sum(1)
         after[n - 1] = self.final_norm.pullback(streams[n], self._eps(self.final_norm), direction @ self.head_weight)
-        inside = x.new_empty(rows, self.hidden)
+        inside = np.empty((rows, self.hidden), x.dtype)
         for k in range(n - 1, -1, -1):
             inner, outer = arrangement.ins[k], arrangement.outs[k]
-            torch.mm(after[k], self.out_weight[outer], out=inside)
-            reached = self.activation.pull(inside, before[k], hidden[k])
-            if self.norm.value is NORMS["none"].value:
-                torch.mm(reached, self.in_weight[inner], out=pulled[k])
-            else:
-                pulled[k] = self.norm.pullback(streams[k], self._eps(self.norm), reached @ self.in_weight[inner])
+            np.matmul(after[k], self.out_weight[outer], out=inside)
+            np.matmul(self.activation.pull(inside, before[k], hidden[k]), self.in_weight[inner], out=pulled[k])
+            if self.norm.name != "none":
+                pulled[k] = self.norm.pullback(streams[k], self._eps(self.norm), pulled[k])
             if k:
-                torch.add(after[k], pulled[k], out=after[k - 1])
-        return Trace(answer, added, pulled, after, hidden)
+                np.add(after[k], pulled[k], out=after[k - 1])
+        return Trace(answer, added, pulled, after, hidden, before, streams)

@@ -14,7 +14,7 @@ import torch
 from reknit.containers.write import staged_folder, write_file
 
 if TYPE_CHECKING:
-    from reknit.network.residual_mlp import ResidualSpec
+    from reknit.network.spec import ResidualSpec
     from reknit.puzzle.train import Trained
 
 

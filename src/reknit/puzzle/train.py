@@ -15,7 +15,8 @@ from torch.nn import functional
 from reknit.errors import UsageError
 from reknit.network.activations import activation
 from reknit.network.norms import norm
-from reknit.network.residual_mlp import ResidualMLP, ResidualSpec
+from reknit.network.residual_mlp import ResidualMLP
+from reknit.network.spec import ResidualSpec
 from reknit.puzzle.datasets import Dataset, load_dataset, projection
 
 EpochHook = Callable[[int, float], None]

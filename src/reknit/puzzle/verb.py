@@ -12,7 +12,7 @@ from reknit.puzzle.scatter import key_path, scatter
 from reknit.puzzle.train import EpochHook, train_network
 
 if TYPE_CHECKING:
-    from reknit.network.residual_mlp import ResidualSpec
+    from reknit.network.spec import ResidualSpec
 
 
 @dataclass(frozen=True)

@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import numpy as np
 from jaxtyping import Float, Int
-from scipy.optimize import linear_sum_assignment
 
 
 def best_matching(scores: Float[np.ndarray, "n n"]) -> Int[np.ndarray, " n"]:
     """The column given to each row in the matching of the highest total score.
 
+    Where the best columns of all rows differ there is nothing to solve.
+
     >>> best_matching(np.array([[1.0, 2.0], [0.0, 3.0]])).tolist()
     [0, 1]
     """
+    best: Int[np.ndarray, " n"] = scores.argmax(1) if len(scores) else np.empty(0, dtype=np.int64)
+    if len(set(best.tolist())) == len(best):
+        return best
+    from scipy.optimize import linear_sum_assignment  # takes longer to load than all that is needed of numpy
+
     return np.asarray(linear_sum_assignment(scores, maximize=True)[1], dtype=np.int64)
 
 

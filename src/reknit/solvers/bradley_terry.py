@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import numpy as np
 from jaxtyping import Float
-from scipy.special import expit, log_expit
 
 
 def bradley_terry(
@@ -46,7 +45,7 @@ def bradley_terry(
         return strengths
     value = _posterior(won, strengths, precision)
     for _ in range(steps):
-        chance = expit(strengths[:, None] - strengths[None, :])
+        chance = np.exp(_log_chance(strengths))
         gradient = (won - met * chance).sum(1) - precision * strengths
         pull = met * chance * chance.T
         curvature = np.diag(pull.sum(1) + precision) - pull
@@ -64,5 +63,10 @@ def bradley_terry(
 
 
 def _posterior(won: Float[np.ndarray, "n n"], strengths: Float[np.ndarray, " n"], precision: float) -> float:
-    likelihood = (won * log_expit(strengths[:, None] - strengths[None, :])).sum()
+    likelihood = (won * _log_chance(strengths)).sum()
     return float(likelihood - precision / 2 * np.square(strengths).sum())
+
+
+def _log_chance(strengths: Float[np.ndarray, " n"]) -> Float[np.ndarray, "n n"]:
+    """The logarithm of the chance that i is preferred to j."""
+    return np.asarray(-np.logaddexp(0.0, strengths[None, :] - strengths[:, None]))

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import torch
+import numpy as np
 from jaxtyping import Float
-from torch import Tensor
 
 
 def damped_solution(
-    columns: Float[Tensor, "rows unknowns"], target: Float[Tensor, " rows"], damping: float
-) -> Float[Tensor, " unknowns"]:
+    columns: Float[np.ndarray, "rows unknowns"], target: Float[np.ndarray, " rows"], damping: float
+) -> Float[np.ndarray, " unknowns"]:
     """Minimise ``|columns c - target|^2 + damping * m |c|^2``, with m the mean squared norm of a column.
 
     Solved with the unknowns' normal equations when they are fewer than the rows, else in the dual
@@ -21,14 +20,14 @@ def damped_solution(
 
 
 def damped_solutions(
-    columns: Float[Tensor, "rows unknowns"], target: Float[Tensor, " rows"], dampings: Sequence[float]
-) -> list[Float[Tensor, " unknowns"]]:
+    columns: Float[np.ndarray, "rows unknowns"], target: Float[np.ndarray, " rows"], dampings: Sequence[float]
+) -> list[Float[np.ndarray, " unknowns"]]:
     """``damped_solution`` for several dampings; the Gram matrix is formed once."""
     rows, unknowns = columns.shape
     primal = unknowns <= rows
     gram = columns.T @ columns if primal else columns @ columns.T
     scale = max(float(gram.diagonal().sum()) / unknowns, 1e-30)
     right = columns.T @ target if primal else target
-    identity = torch.eye(len(gram), dtype=gram.dtype)
-    found = [torch.linalg.solve(gram + damping * scale * identity, right) for damping in dampings]
+    identity = np.eye(len(gram), dtype=gram.dtype)
+    found = [np.linalg.solve(gram + damping * scale * identity, right) for damping in dampings]
     return found if primal else [columns.T @ solution for solution in found]

@@ -24,6 +24,15 @@ def sort_by_position(positions: Float[np.ndarray, " n"]) -> list[int]:
     return [int(k) for k in np.argsort(positions, kind="stable")]
 
 
+def largest(values: Float[np.ndarray, " n"], count: int) -> list[int]:
+    """Where the ``count`` largest values stand, largest first; ties keep their present order.
+
+    >>> largest(np.array([1.0, 3.0, 2.0, 3.0]), 3)
+    [1, 3, 2]
+    """
+    return [int(k) for k in np.argsort(-values, kind="stable")[:count]]
+
+
 def moved(order: Sequence[int], source: int, target: int) -> list[int]:
     """The order with the item at ``source`` taken out and put back so that it stands at ``target``."""
     rest = list(order)

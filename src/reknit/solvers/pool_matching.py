@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import numpy as np
 from jaxtyping import Float
-from scipy.optimize import linear_sum_assignment
 
 
 def best_pairs(scores: Float[np.ndarray, "n n"]) -> list[tuple[int, int]]:
@@ -23,6 +22,8 @@ def best_pairs(scores: Float[np.ndarray, "n n"]) -> list[tuple[int, int]]:
     >>> best_pairs(np.array([[0, 9, 0, 0], [0, 0, 0, 1], [0, 0, 0, 0], [0, 0, 8, 0.0]]))
     [(0, 1), (3, 2)]
     """
+    from scipy.optimize import linear_sum_assignment  # slow to load, and only a pool needs it here
+
     n = len(scores)
     either = np.maximum(scores, scores.T).astype(np.float64)
     np.fill_diagonal(either, either.min() - 10.0 * (np.ptp(either) + 1.0))
