@@ -1,4 +1,4 @@
-"""CSV files: comma-separated, UTF-8, one header line. Read whole, checked line by line, parsed by pl."""
+"""CSV files: comma-separated, UTF-8, one header line. Read whole, checked line by line, parsed by numpy or polars."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-import polars as pl
 from jaxtyping import Float
 
 from reknit.containers.container import is_printable
@@ -20,6 +19,10 @@ from reknit.errors import TableError
 _MISSING = ["", "NA", "N/A", "n/a", "na", "null", "NULL", "None", "#N/A"]
 _NUMBER = re.compile(r"\s*[+-]?(?:(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?|nan|inf|infinity)\s*", re.IGNORECASE)
 _BLANK_LINES = re.compile(rb"(?<=\n)[ \t]*\n")
+_SMALL = 1 << 23
+"""Bytes up to which numpy is done before polars would be loaded."""
+_PLAIN = b"0123456789+-.eE,\n"
+_NOTHING_BETWEEN = (b",,", b",\n", b"\n,")
 _SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "bars"}
 _RAGGED = "Give every row as many values as the header has names"
 
@@ -53,6 +56,28 @@ class CsvFile:
         """
         at = {name: k for k, name in enumerate(self.names)}
         columns = [at[name] for name in names]
+        if self._rows and self._is_plain():
+            return self._read_plain(columns)
+        return self._read_any(columns)
+
+    def _is_plain(self) -> bool:
+        """Whether the rows are few and hold nothing but digits, signs and points, none of them blank or missing."""
+        body = self._data[self._data.find(b"\n") :]
+        if len(body) > _SMALL or self._blank or any(gap in body for gap in _NOTHING_BETWEEN):
+            return False
+        return not body.translate(None, _PLAIN)
+
+    def _read_plain(self, columns: Sequence[int]) -> Float[np.ndarray, "rows columns"]:
+        text = io.BytesIO(self._data[self._data.find(b"\n") + 1 :])
+        try:
+            values = np.loadtxt(text, delimiter=",", comments=None, usecols=columns, ndmin=2)
+        except ValueError:
+            raise self._bad_value(columns) from None
+        return values
+
+    def _read_any(self, columns: Sequence[int]) -> Float[np.ndarray, "rows columns"]:
+        import polars as pl  # takes longer to load than numpy takes to read a small file
+
         # a line of our own goes first: polars would unpack a file that begins like a packed one, such as with "x^"
         text = b"0" + self._data[self._data.find(b"\n") :]
         try:
@@ -65,7 +90,7 @@ class CsvFile:
                 null_values=_MISSING,
             )
         except pl.exceptions.NoDataError:
-            return np.empty((0, len(names)))
+            return np.empty((0, len(columns)))
         except pl.exceptions.PolarsError:
             raise self._bad_value(columns) from None
         if frame.height != self._rows:
