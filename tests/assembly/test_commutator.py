@@ -109,16 +109,17 @@ def test_from_random_orders_most_are_solved_at_once():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("act", "normed"), [("relu", "none"), ("gelu", "layer"), ("tanh", "rms")])
-def test_failure_rate_from_random_orders(act, normed, record_property):
+# measured, of 30: relu 0, gelu and LayerNorm 1; tanh and RMS 9 to 13 over five sets of draws, two deviations above
+# which lies its bound; the plan of attempts draws again
+@pytest.mark.parametrize(("act", "normed", "most"), [("relu", "none", 3), ("gelu", "layer", 5), ("tanh", "rms", 16)])
+def test_failure_rate_from_random_orders(act, normed, most, record_property):
     failed = []
     for seed in range(30):
         net = random_net(seed, blocks=16, act=act, normed=normed, rows=1500, size=0.3)
         if solve(net.problem, shuffled(16, seed), seed)[1] != net.truth:
             failed.append(seed)
     record_property("failed", failed)
-    # measured: relu 0, gelu and LayerNorm 1, tanh and RMS 5 to 9 of 30; the plan of attempts draws again
-    assert len(failed) <= 12, f"{len(failed)} of 30 single attempts failed: seeds {failed}"
+    assert len(failed) <= most, f"{len(failed)} of 30 single attempts failed: seeds {failed}"
 
 
 def test_what_the_pieces_are_called_does_not_matter():

@@ -57,7 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         The exit status.
     """
     arguments = list(sys.argv[1:] if arguments is None else arguments)
-    # threads that wait by spinning stall each other when another process wants a core; read when torch is loaded
+    # torch's threads wait by spinning and stall each other when another process wants a core; read when it is loaded
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # the name of a file may be no text in any encoding

@@ -50,7 +50,7 @@ class Activation:
         return out
 
 
-@lru_cache(maxsize=16)
+@lru_cache(maxsize=4)
 def _zeros(shape: tuple[int, ...], dtype: np.dtype) -> Array:
     """Zeros to hold an array against: numpy compares two arrays three times as fast as an array and a number."""
     zeros = np.zeros(shape, dtype)
