@@ -8,7 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from reknit.containers.csv_file import CsvFile
 from reknit.containers.decimals import decimal_step, is_dyadic
+from reknit.containers.file_bytes import FileBytes
 from reknit.containers.table import read_table
 from reknit.errors import TableError
 
@@ -287,3 +289,29 @@ def test_grids_of_a_table(tmp_path):
     assert table.output_step.tolist() == [0.01, 1.0]
     assert is_dyadic(np.array([0.0625, 3]))
     assert not is_dyadic(np.array([0.1]))
+
+
+@given(st.lists(st.tuples(*[st.floats(allow_nan=False, allow_infinity=False)] * 2), min_size=1, max_size=8))
+def test_what_numpy_reads_is_what_polars_reads_to_the_last_bit(tmp_path_factory, rows):
+    text = "x,pred\n" + "".join(f"{a!r},{b!r}\n" for a, b in rows)
+    file = CsvFile(FileBytes(written(tmp_path_factory.mktemp("t"), text)))
+    assert file._is_plain()
+    for columns in ([0, 1], [1, 0], [1]):
+        np.testing.assert_array_equal(file._read_plain(columns), file._read_any(columns))
+        np.testing.assert_array_equal(file._read_plain(columns), np.array(rows)[:, columns])
+
+
+@pytest.mark.parametrize("row", ["1,", ",1", "1,,", "nan,1", "1 ,2", "0x1,2", "", "inf,1", '"1",2'])
+def test_what_is_not_plain_is_left_to_polars(tmp_path, row):
+    text = f"x,pred,y\n1,2,3\n{row},3\n" if row else "x,pred,y\n1,2,3\n\n4,5,6\n"
+    try:
+        file = CsvFile(FileBytes(written(tmp_path, text)))
+    except TableError:  # too many values
+        return
+    assert not file._is_plain()
+
+
+@pytest.mark.parametrize("value", ["1e", "--1", "1.2.3", "+", "e5", "1-2"])
+def test_digits_that_make_no_number_are_named(tmp_path, value):
+    problem = refused(written(tmp_path, f"x,pred\n1,2\n{value},3\n"))
+    assert problem.startswith(f"the column 'x' is not numeric: line 3 holds '{value}'")
