@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from jaxtyping import Float
 
-from reknit.assembly.commutator import anneal, descend
+from reknit.assembly.commutator import NARROWEST, anneal, descend, settle
 from reknit.assembly.hill_climb import delta_norm_order, hill_climb, norm_order
 from reknit.assembly.mean_field import mean_field
 from reknit.assembly.mend import mend
@@ -32,19 +32,29 @@ FAMILIES = {"relu": ("leaky-relu",), "gelu": ("silu", "gelu-tanh", "elu"), "tanh
 """Activations that stand for the ones like them when settings are screened: a network is nearly solved under those."""
 TRUSTED_COHERENCE = 3.0
 """Coherence of the weights' matching from which later attempts keep its pairs."""
-MOST_ATTEMPTS = 12
+MOST_ATTEMPTS = 18
 SCREEN_ROWS, HELD_ROWS = 512, 2000
 """Rows on which settings are compared, and arrangements that ask to be held; the verdict rests on all rows."""
+GLANCE_STEPS, GLANCED = 10, 4
+"""Annealing steps under every common setting where pairs are trusted, and how many settings are looked at longer."""
+CHEAP, LOOKED = 3_000_000, 5
+"""Products of one row's pairing effects up to which untrusted settings are looked at longer, and how many."""
 RESTARTS, HOPEFUL = 3, 0.1
 """New random orders within the first attempt, while its error is below this share of the outputs' variance."""
+NEARLY_PAIRED = 5e-3
+"""Share of the variance from which on an order is cooled although its pairs are not trusted."""
 SHALLOW = 32
 """Blocks up to which a setting is screened from two starts."""
-RECONSIDER, NEARLY, LIKELY = (2, 5, 9), 0.2, 20
+RECONSIDER, NEARLY, LIKELY = (2, 5, 8, 11, 14, 17), 0.4, 12
 """Before which attempts the settings are looked at again, if the error is below this share of the outputs' variance."""
 WARM_STEPS = 8
 """Annealing before the first descent: from the puzzle's norm order, 11 steps to the end instead of 11 to 47."""
-TURNS = (0, 0, 1, 0, 2, 1, 0, 3, 1, 2, 0, 4)
+TURNS = (0, 1, 2, 0, 3, 1, 0, 4, 2, 5, 1, 0)
 """Which of the ranked settings an attempt supposes: the likelier, the more often."""
+REFINING = 30
+"""Steps of the search for pairs and order from the best so far."""
+DOUBT, PATIENT = 0.3, 3
+"""Share of each pair that is given up before pairs and order are sought again; failures in a row to end that."""
 
 
 @dataclass(frozen=True)
@@ -185,8 +195,11 @@ class Plan:
     def _setting(self, number: int) -> Setting:
         if not self.promise:
             return self.choices[0]
+        if self.held is not None and not self.trusted and self._refines(number):
+            return self.held.setting
         ranked = sorted(self.promise, key=lambda s: self.promise[s])
-        return ranked[TURNS[number % len(TURNS)] % len(ranked)]
+        turn = number - 1 if self.trusted else number - 1 - number // 3  # those that refine take none
+        return ranked[TURNS[turn % len(TURNS)] % len(ranked)]
 
     def _search(self, search: Search, number: int) -> Arrangement:
         if self.method == "hill-climb":
@@ -200,12 +213,13 @@ class Plan:
                 arrangement = anneal(search, arrangement, steps=WARM_STEPS)
             if not self.trusted:
                 return descend(search, arrangement, iterations=12, patience=4)[1]
-            error, arrangement = descend(search, arrangement, iterations=40)
+            hopeful = HOPEFUL * self.problem.variance
+            error, arrangement = settle(search, arrangement, hopeful)
             for _ in range(RESTARTS):  # a wrong basin of the right setting is as near as this; a wrong setting seldom
-                if not self.problem.solved_below < error < HOPEFUL * self.problem.variance:
+                if not self.problem.solved_below < error < hopeful:
                     break
                 again = start_order(search.problem, self.weights.pairs, "random", search.generator)
-                error, found = descend(search, anneal(search, again), iterations=40)
+                error, found = settle(search, anneal(search, again), hopeful)
                 arrangement = found if error < self.problem.solved_below else arrangement
             return arrangement
         pairs = self._settled_pairs(number)
@@ -213,31 +227,43 @@ class Plan:
             # the first time a setting is supposed in earnest, from where it was asked for; then from anywhere
             start = self.start if number < 3 else "random"
             arrangement = start_order(search.problem, pairs, start, search.generator)
-            arrangement = descend(search, anneal(search, arrangement), iterations=40)[1]
+            hopeful = (HOPEFUL if self.trusted else NEARLY_PAIRED) * self.problem.variance
+            arrangement = settle(search, anneal(search, arrangement), hopeful)[1]
         else:
-            arrangement = self._jointly(search, number)
+            return self._jointly(search, number)
         return mend(search, arrangement, rounds=2 if self.trusted else 12)
 
     def _settled_pairs(self, number: int) -> tuple[tuple[int, int], ...]:
         """Pairs to keep in this attempt: the weights' if they are trusted, or those of an arrangement nearly there."""
         if self.trusted:
             return self.weights.pairs if number % 3 else ()
-        if self.held is not None and self.held.mse < NEARLY * self.problem.variance and number % 2:
+        if self.held is not None and self.held.mse < NEARLY * self.problem.variance and number % 3 == 0:
             return tuple(zip(self.held.arrangement.ins, self.held.arrangement.outs, strict=True))
         return ()
 
     def _jointly(self, search: Search, number: int) -> Arrangement:
-        items = len(self.problem.stack.in_weight)
-        order = search.generator.permutation(items).tolist()
-        if self._refines(number) and self.held is not None:  # soften the best and look again from there
-            prior = np.full((items, items), 0.3 / items)
-            prior[list(self.held.arrangement.ins), list(self.held.arrangement.outs)] += 0.7
-            rest = [i for i in order if i not in set(self.held.arrangement.ins)]
-            order = [*self.held.arrangement.ins, *rest]
-        else:
+        """Pairs and order together: afresh, or from the best arrangement for as long as that makes it better."""
+        if not self._refines(number) or self.held is None:
+            items = len(self.problem.stack.in_weight)
             prior = np.exp((0.5 if number % 2 else 0.25) * self.weights.scores.clip(-6, 6))
-        found = mean_field(search, order, prior).arrangement
-        return descend(search, found, iterations=30)[1]
+            found = mean_field(search, search.generator.permutation(items).tolist(), prior).arrangement
+            return descend(search, found, iterations=30)[1]
+        best, failures = (self.held.mse, self.held.arrangement), 0
+        while best[0] > self.problem.solved_below and failures < PATIENT:
+            found = descend(search, self._softened(search, best[1]), iterations=10, patience=2)[1]
+            error = search.problem.mse(found, HELD_ROWS)
+            failures = 0 if error < 0.95 * best[0] else failures + 1
+            best = min(best, (error, found), key=lambda pair: pair[0])
+        return mend(search, descend(search, best[1], iterations=30)[1])
+
+    def _softened(self, search: Search, arrangement: Arrangement) -> Arrangement:
+        """Doubt an arrangement, evenly in all its pairs, and let the outputs find pairs and order from there."""
+        items = len(self.problem.stack.in_weight)
+        prior = np.full((items, items), DOUBT / items)
+        prior[list(arrangement.ins), list(arrangement.outs)] += 1 - DOUBT
+        used = set(arrangement.ins)
+        rest = [i for i in search.generator.permutation(items).tolist() if i not in used]
+        return mean_field(search, [*arrangement.ins, *rest], prior, steps=REFINING).arrangement
 
     def _published(self, search: Search) -> Arrangement:
         pairs = self.weights.pairs
@@ -252,11 +278,19 @@ class Plan:
 
     def _screen(self) -> None:
         """Rank the settings by what a short search leaves under each: first one of each family, then the likely kin."""
-        first = [s for s in self.choices if s.final_norm == s.norm and s.activation in FAMILIES]
-        for setting in first or self.choices:
-            self.promise[setting] = self._short_search(setting)
+        first = [s for s in self.choices if s.final_norm == s.norm and s.activation in FAMILIES] or self.choices
+        for setting in first:
+            self.promise[setting] = self._glance(setting) if self.trusted else self._short_search(setting)
             if self.solved:
                 return
+        if self.trusted:
+            for setting in sorted(first, key=lambda s: self.promise[s])[:GLANCED]:
+                self.promise[setting] = self._short_search(setting)
+                if self.solved:
+                    return
+        else:
+            self._look_longer(first)
+            return  # kindred settings are compared on what the first attempt finds
         for leader in sorted(self.promise, key=lambda s: self.promise[s])[:3]:
             kin = FAMILIES.get(leader.activation, ())
             for setting in self.choices:
@@ -275,11 +309,41 @@ class Plan:
         if self.held is None or self.held.mse > NEARLY * self.problem.variance:
             return
         pairs_and_order = self.held.arrangement
-        for setting in sorted(self.choices, key=lambda s: self.promise.get(s, np.inf))[:LIKELY]:
+        for setting in sorted(self.choices, key=self._prospect)[:LIKELY]:
             search = self.make_search(self.suppose(setting), self.seed * 1000 + 600 + number)
-            error, arrangement = descend(search, pairs_and_order, iterations=8, patience=3)
+            error, arrangement = descend(search, pairs_and_order, iterations=6, patience=2)
             self.promise[setting] = min(error, self.promise.get(setting, np.inf))
             self.keep(setting, arrangement, search.problem.mse(arrangement, HELD_ROWS))
+            if self.solved:
+                return
+
+    def _prospect(self, setting: Setting) -> float:
+        """The promise of a setting, or that of the likeliest looked at which is of its norms and family."""
+        if setting in self.promise:
+            return self.promise[setting]
+        kin = [a for a, others in FAMILIES.items() if setting.activation in (a, *others)]
+        alike = [e for s, e in self.promise.items() if s.norm == setting.norm and s.activation in kin]
+        return min(alike, default=np.inf)
+
+    def _glance(self, setting: Setting) -> float:
+        """What a few annealing steps leave of the outputs at their best; tells norms apart, not kindred activations."""
+        search = self.make_search(self.suppose(setting), self.seed * 1000 + 400)
+        start = start_order(search.problem, self.weights.pairs, self.start, search.generator)
+        anneal(search, start, GLANCE_STEPS)
+        return search.best[0] if search.best is not None else np.inf
+
+    def _look_longer(self, settings: list[Setting]) -> None:
+        """Follow the likeliest settings for longer where that is cheap; what it finds may be held."""
+        items, hidden = self.problem.stack.in_weight.shape[:2]
+        if items**2 * hidden * self.problem.stack.width > CHEAP:
+            return
+        for setting in sorted(settings, key=lambda s: self.promise[s])[:LOOKED]:
+            search = self.make_search(self.suppose(setting), self.seed * 1000 + 550)
+            prior = np.exp(0.5 * self.weights.scores.clip(-6, 6))
+            found = mean_field(search, search.generator.permutation(items).tolist(), prior, steps=REFINING).arrangement
+            error, found = descend(search, found, iterations=10, patience=2)
+            self.promise[setting] = min(error, self.promise[setting])
+            self.keep(setting, found, search.problem.mse(found, HELD_ROWS))
             if self.solved:
                 return
 
@@ -300,7 +364,7 @@ class Plan:
         items = len(self.problem.stack.in_weight)
         order = search.generator.permutation(items).tolist()
         prior = np.exp(0.5 * self.weights.scores.clip(-6, 6))
-        found = mean_field(search, order, prior, steps=5, rows=300, first_rows=800)
+        found = mean_field(search, order, prior, steps=5, rows=300, first_rows=800, finest=NARROWEST)
         rounded = search.problem.mse(found.arrangement, SCREEN_ROWS)
         # the mixture's residual is steadier, the rounded arrangement's tells kindred settings apart
         return float(np.sqrt(min(found.unexplained[-2:]) * rounded)) if found.unexplained else np.inf

@@ -36,8 +36,15 @@ from reknit.solvers.least_squares import damped_solution, damped_solutions
 from reknit.solvers.ordering import largest, moved, sort_by_position
 
 ANNEAL_STEPS, ANNEAL_ROWS, ANNEAL_DAMPING = 40, 128, 3.0
-WIDEST, NARROWEST = 0.5, 0.2
-"""Kernel widths of the annealing, as shares of the depth."""
+WIDEST, NARROWEST, FINEST = 0.5, 0.2, 0.02
+"""Kernel widths, as shares of the depth: the annealing goes from the first to the second, the cooling to the third."""
+COOL_STEPS, COOL_ROWS = 80, 256
+LEAST_WIDTH, COOL_NOISE = 0.7, 0.1
+"""Places below which a kernel sees no neighbour; share of the residual's variance put down to the linearisation."""
+REHEATED = (NARROWEST, 0.1, 0.05, 0.1, 0.05)
+"""Kernel widths from which an order that is nearly right is cooled again."""
+SETTLED = 12
+"""Steps in a row that move nothing, after which a cooling is over."""
 DESCENT_ROWS, SCORE_ROWS, MOST_ROWS = 192, 96, 4096
 FAR = 2e-3
 """Share of the outputs' variance: an error above it, not falling any more, is a wrong basin."""
@@ -170,6 +177,50 @@ def anneal(search: Search, arrangement: Arrangement, steps: int = ANNEAL_STEPS, 
             break
         arrangement = arrangement.reordered(order)
     return held
+
+
+def cool(search: Search, arrangement: Arrangement, widest: float, steps: int = COOL_STEPS) -> tuple[float, Arrangement]:
+    """Bring an order that is roughly right closer, the kernel shrinking from ``widest`` to less than two places.
+
+    Unlike in ``anneal`` the damping follows the residual: shifts have a prior deviation of the kernel's width, and
+    ``COOL_NOISE`` of the residual's variance counts as noise, so the steps grow bolder as the residual falls.
+    Returns the error on the rows of the best step, and its arrangement.
+    """
+    n, problem = len(arrangement), search.problem
+    best, still = (math.inf, arrangement), 0
+    for step in range(steps if n > 2 else 0):
+        share = widest * (FINEST / widest) ** (step / max(steps - 1, 1))
+        width = max(share * n, LEAST_WIDTH)
+        x, y = search.draw(COOL_ROWS)
+        trace, residual = search.residual(x, y, arrangement, problem.stack)
+        error = mean_square(residual)
+        search.note("cool", arrangement, error, len(x))
+        best = min(best, (error, arrangement), key=lambda pair: pair[0])
+        if error < problem.solved_below:
+            break
+        columns = position_effects(inversion_effects(trace), width)
+        noise = COOL_NOISE * error * n / max(float(np.square(columns).sum()), 1e-30)
+        shift = damped_solution(columns, residual, noise / width**2 + 1e-6).clip(-width, width)
+        order = sort_by_position(np.arange(n) + shift)
+        still = still + 1 if order == list(range(n)) else 0
+        if still == SETTLED:
+            break
+        arrangement = arrangement.reordered(order)
+    return best
+
+
+def settle(search: Search, arrangement: Arrangement, hopeful: float) -> tuple[float, Arrangement]:
+    """Descend; while that leaves an error below ``hopeful`` but not zero, cool from wider kernels and descend again."""
+    problem = search.problem
+    best = descend(search, arrangement, iterations=30, patience=4)
+    for widest in REHEATED:
+        if not problem.solved_below < best[0] < hopeful:
+            break
+        error, cooled = cool(search, best[1], widest)
+        if problem.solved_below < error < FAR * problem.variance:
+            error, cooled = descend(search, cooled, iterations=12, patience=3)
+        best = min(best, (problem.mse(cooled, MOST_ROWS), cooled), key=lambda pair: pair[0])
+    return best
 
 
 def descend(

@@ -26,16 +26,16 @@ from dataclasses import dataclass, replace
 import numpy as np
 from jaxtyping import Float
 
-from reknit.assembly.commutator import NARROWEST, WIDEST, inversion_effects, position_effects
+from reknit.assembly.commutator import FINEST, LEAST_WIDTH, WIDEST, inversion_effects, position_effects
 from reknit.assembly.problem import Search, mean_square
 from reknit.network.stack import Arrangement, Stack, Trace
 from reknit.solvers.assignment import best_matching, sinkhorn
 from reknit.solvers.ordering import sort_by_position
 from reknit.solvers.pool_matching import best_pairs, scale_to_pool
 
-STEPS, ROWS, FIRST_ROWS = 30, 600, 2000
+STEPS, ROWS, FIRST_ROWS = 40, 600, 2000
 LEAST_VARIANCE = 1e-3
-MODEL_NOISE = 0.5
+MODEL_NOISE = 0.2
 """Share of the residual's variance put down to what the linearisation leaves out."""
 
 
@@ -110,6 +110,7 @@ def mean_field(
     steps: int = STEPS,
     rows: int = ROWS,
     first_rows: int = FIRST_ROWS,
+    finest: float = FINEST,
 ) -> MeanField:
     """Find pairs and order together; the result still wants ``descend`` and ``mend``.
 
@@ -120,6 +121,7 @@ def mean_field(
         steps: Kalman steps.
         rows: rows of each step after the first.
         first_rows: rows of the first step, which decides most.
+        finest: width of the last step's kernel, as a share of the depth.
 
     Returns:
         The best arrangement seen, and what the mixtures left unexplained on rows they had not seen.
@@ -130,7 +132,7 @@ def mean_field(
     mixture = scale(np.ones((items, items)) if prior is None else prior).astype(stack.in_weight.dtype)
     best, held, unexplained = float("inf"), Arrangement((), ()), []
     for step in range(steps):
-        width = max(items * WIDEST * (NARROWEST / WIDEST) ** (step / max(steps - 1, 1)), 1.0)
+        width = max(items * WIDEST * (finest / WIDEST) ** (step / max(steps - 1, 1)), LEAST_WIDTH)
         mixed = replace(
             stack,
             out_weight=np.tensordot(mixture, stack.out_weight, 1),
