@@ -8,6 +8,8 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from threading import Lock
 from typing import Any
 
 from bench.cells import CELLS
@@ -48,21 +50,29 @@ def run_one(job: dict[str, Any], threads: int, budget: float) -> dict[str, Any]:
 
 
 def main(argv: list[str]) -> None:
-    chosen = options("covering", argv, budget=120.0, total=None)
+    chosen = options("covering", argv, budget=100.0, total=None, workers=1)
     lines = Lines("covering", chosen.fresh)
-    known = {json.dumps(line["key"]) for line in lines.read()}
-    began, found, left = time.perf_counter(), [], 0
-    for job in jobs():
-        spent = time.perf_counter() - began
-        if json.dumps(job) not in known and chosen.total is not None and spent > chosen.total:
-            left += 1
-            continue
-        (line,) = lines.each([job], lambda job: run_one(job, chosen.threads, chosen.budget))
-        found.append(line)
-        if json.dumps(job) not in known:
+    known = {json.dumps(line["key"]): line for line in lines.read()}
+    began, writing = time.perf_counter(), Lock()
+
+    def settle(job: dict[str, Any]) -> dict[str, Any] | None:
+        """The line of a job, from the file or run now; None when there is no time left for it."""
+        if json.dumps(job) in known:
+            return known[json.dumps(job)]
+        if chosen.total is not None and time.perf_counter() - began > chosen.total:
+            return None
+        line = {"key": job, **run_one(job, chosen.threads, chosen.budget)}
+        with writing:
+            lines.add(line)
             name = " ".join(str(value) for value in job.values())
             print(f"  {name}: {line['verdict']}, right {line.get('right')}, {line['wall']:.0f} s", flush=True)
+        return line
+
+    with ThreadPoolExecutor(chosen.workers) as pool:
+        settled = list(pool.map(settle, jobs()))
+    found = [line for line in settled if line is not None]
     report(found)
+    left = len(settled) - len(found)
     print(f"  {lines.codes()}" + (f"; {left} runs left for another time" if left else ""))
     require(found)
 
