@@ -53,7 +53,7 @@ def spoil(folder: Path, control: str, order: list[str], spec: ResidualSpec, seed
             source, place = (folder / "pieces" / f"{order[2 * k + part]}.pth" for k in (first, second))
             shutil.copyfile(source, place)
         truth = read_truth(folder / "pieces", folder / "data.csv", order, spec)
-        answers = truth.stack.forward(truth.x, truth.arrangement).numpy()
+        answers = truth.stack.forward(truth.x, truth.arrangement)
         new = {name: answers[:, k] for k, name in enumerate(targets)}
     table.with_columns(**{name: pl.Series(values) for name, values in new.items()}).write_csv(folder / "data.csv")
 

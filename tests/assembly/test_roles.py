@@ -1,5 +1,6 @@
 """Which piece is what, and the sentence when it cannot be."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -81,6 +82,16 @@ def test_a_network_of_a_head_alone():
     assert roles.blocks == 0
 
 
+def test_a_loose_bias_goes_to_the_one_weight_that_lacks_one():
+    whole = blocks(2, 5, 7)
+    bare = replace(whole[1], bias=None, bias_dtype=None)
+    loose = replace(whole[1], name="loose", weight=None)
+    (roles,) = candidate_roles(pile(whole[0], bare, *whole[2:], loose, piece("head", 2, 5)), table(5, 2))
+    placed = {p.name: p for p in (*roles.ins, *roles.outs)}
+    assert set(placed) == {p.name for p in whole}
+    assert placed[bare.name].bias is whole[1].bias
+
+
 @pytest.mark.parametrize(
     ("pieces", "data", "sentence"),
     [
@@ -117,8 +128,15 @@ def test_a_network_of_a_head_alone():
         (
             (*blocks(2, 5, 7), piece("head", 2, 5), piece("loose", 5, 1, weight=False)),
             (5, 2),
-            "loose: has a bias but no weight, and this release places no loose bias. "
-            "Put the bias into the file of its weight.",
+            "loose: is a bias without a weight, and there is no weight of 5 rows without one. "
+            "Take the piece out of the pile.",
+        ),
+        (
+            (*blocks(2, 5, 7), piece("bare", 7, 5, bias=False), piece("bare2", 7, 5, bias=False))
+            + (piece("loose", 7, 1, weight=False), piece("head", 2, 5)),
+            (5, 2),
+            "loose: is a bias without a weight, and with 1 bias and 2 weights of 7 rows left over "
+            "it cannot be told whose it is. Put the bias into the file of its weight.",
         ),
         (
             (*blocks(2, 5, 7), piece("head", 2, 5)),

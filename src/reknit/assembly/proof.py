@@ -34,7 +34,7 @@ from reknit.network.stack import Arrangement, Stack
 
 WRONGLY = 1e-6
 """Chance that any move is rejected although it is the truth (family-wise, Bonferroni)."""
-SWEEP_ROWS, SECOND_SWEEP, MANY, CHUNK = 4, 32, 200, 1000
+SWEEP_ROWS, SECOND_SWEEP, FEW_ROWS, MANY, CHUNK = 2, 32, 32, 200, 1000
 REMAINDER_SAFETY = 2.0
 RESOLVED = 10.0
 """How many times its own rounding a float32 effect has to be to count as seen; smaller ones are computed in float64,
@@ -264,8 +264,9 @@ def prove(
             strongest = max(tester.tested.values(), key=lambda t: t.pull_z)
             tester.tested = {m: kept[m] if kept[m].z >= level else t for m, t in tester.tested.items()}
             still = [m for m in moves if tester.tested[m].z < level]
-        elif len(still) > 8:
-            still = tester.screen(still)
+        else:
+            still = tester.exactly(still, min(FEW_ROWS, len(x))) if len(still) <= MANY else still
+            still = tester.screen(still) if len(still) > 8 else still
         rows = 512
         while still and rows < len(x):
             still = tester.exactly(still, rows)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Float
@@ -52,14 +52,8 @@ def candidate_roles(pile: Pile, table: Table) -> list[Roles]:
             names the piece, or the counts.
     """
     width, outputs = table.inputs.shape[1], table.outputs.shape[1]
-    pieces = list(pile.pieces)
+    pieces = _with_loose_biases(pile)
     for piece in pieces:
-        if piece.weight is None:
-            raise PileError(
-                "has a bias but no weight, and this release places no loose bias",
-                piece.name,
-                "Put the bias into the file of its weight",
-            )
         if width not in piece.shape:
             raise PileError(
                 f"is {piece.shape[0]} x {piece.shape[1]}, but the table has {width} inputs: one side has to be {width}",
@@ -91,6 +85,31 @@ def candidate_roles(pile: Pile, table: Table) -> list[Roles]:
     if not found:
         raise PileError(fault, pile.path, "Look for a missing or a foreign piece with reknit inspect")
     return found
+
+
+def _with_loose_biases(pile: Pile) -> list[Piece]:
+    """The pieces that have a weight; a bias that came alone goes to the one weight without a bias that it fits.
+
+    Raises:
+        PileError: it fits none, or several; which of several it belongs to is not guessed.
+    """
+    whole = [piece for piece in pile if piece.weight is not None]
+    for loose in (piece for piece in pile if piece.weight is None):
+        (size,) = loose.shape
+        open_to = [k for k, piece in enumerate(whole) if piece.bias is None and piece.shape[0] == size]
+        rivals = [p.name for p in pile if p.weight is None and p.shape == loose.shape]
+        if len(open_to) != 1 or len(rivals) != 1:
+            counts = f"{len(rivals)} bias{'es' * (len(rivals) > 1)} and {len(open_to)} weights of {size} rows"
+            takers = f"with {counts} left over it cannot be told whose it is"
+            takers = takers if open_to else f"there is no weight of {size} rows without one"
+            raise PileError(
+                f"is a bias without a weight, and {takers}",
+                loose.name,
+                "Put the bias into the file of its weight" if open_to else "Take the piece out of the pile",
+            )
+        (k,) = open_to
+        whole[k] = replace(whole[k], bias=loose.bias, bias_dtype=loose.bias_dtype)
+    return whole
 
 
 def _misfit(rest: list[Piece], width: int) -> str:
