@@ -23,13 +23,17 @@ CONTROL_CELLS = (0, 1, 5, 11)
 
 
 def jobs() -> list[dict[str, Any]]:
-    """Every run: the first seed of each cell, then the second, ..., then the controls."""
-    runs = [{"cell": k, **net, "seed": seeds[s]} for s in range(5) for k, (net, seeds) in enumerate(CELLS)]
+    """Every run: the first seed of each cell, then the second and third, the controls, and the other seeds."""
+
+    def nets(which: range) -> list[dict[str, Any]]:
+        return [{"cell": k, **net, "seed": seeds[s]} for s in which for k, (net, seeds) in enumerate(CELLS)]
+
+    controls = []
     for k in CONTROL_CELLS:
         net, seeds = CELLS[k]
         spoilt = [control for control in CONTROLS if control != "columns" or net["data"] == "digits"]
-        runs += [{"cell": k, **net, "seed": seed, "control": c} for c in spoilt for seed in seeds[:2]]
-    return runs
+        controls += [{"cell": k, **net, "seed": seed, "control": c} for c in spoilt for seed in seeds[:2]]
+    return [*nets(range(3)), *controls, *nets(range(3, 5))]
 
 
 def run_one(job: dict[str, Any], threads: int, budget: float) -> dict[str, Any]:

@@ -8,6 +8,7 @@ polished, and handed to the other activations and norms that might fit it better
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
@@ -49,8 +50,8 @@ RECONSIDER, NEARLY, LIKELY = (2, 5, 8, 11, 14, 17), 0.4, 12
 """Before which attempts the settings are looked at again, if the error is below this share of the outputs' variance."""
 WARM_STEPS = 8
 """Annealing before the first descent: from the puzzle's norm order, 11 steps to the end instead of 11 to 47."""
-TURNS = (0, 1, 2, 0, 3, 1, 0, 4, 2, 5, 1, 0)
-"""Which of the ranked settings an attempt supposes: the likelier, the more often."""
+TRIED_AGAIN = 2.0
+"""By how much a setting's error counts as larger for every attempt it has had, when the next is chosen."""
 REFINING = 30
 """Steps of the search for pairs and order from the best so far."""
 DOUBT, PATIENT = 0.3, 3
@@ -112,6 +113,7 @@ class Plan:
         self.make_search = make_search
         self.tried: dict[Setting, float] = {}
         self.promise: dict[Setting, float] = {}
+        self.times: Counter[Setting] = Counter()
         self.held: Held | None = None
         self.repeats = 0
 
@@ -197,9 +199,9 @@ class Plan:
             return self.choices[0]
         if self.held is not None and not self.trusted and self._refines(number):
             return self.held.setting
-        ranked = sorted(self.promise, key=lambda s: self.promise[s])
-        turn = number - 1 if self.trusted else number - 1 - number // 3  # those that refine take none
-        return ranked[TURNS[turn % len(TURNS)] % len(ranked)]
+        setting = min(self.promise, key=lambda s: self.promise[s] * TRIED_AGAIN ** self.times[s])
+        self.times[setting] += 1
+        return setting
 
     def _search(self, search: Search, number: int) -> Arrangement:
         if self.method == "hill-climb":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +52,7 @@ def save_checkpoint(out: Path, fingerprint: str, plan: Plan, following: int, log
         "next": following,
         "repeats": plan.repeats,
         "tried": [[s.activation, s.norm, s.final_norm, mse] for s, mse in plan.tried.items()],
+        "times": [[s.activation, s.norm, s.final_norm, count] for s, count in plan.times.items()],
         "promise": [[s.activation, s.norm, s.final_norm, mse] for s, mse in plan.promise.items()],
         "held": held
         and {
@@ -80,6 +82,7 @@ def load_checkpoint(out: Path, fingerprint: str, plan: Plan) -> tuple[int, Log]:
             )
         plan.repeats = int(content["repeats"])
         plan.tried = {_setting(entry[:3], plan): _number(entry[3]) for entry in content["tried"]}
+        plan.times = Counter({_setting(entry[:3], plan): _attempts(entry[3]) for entry in content["times"]})
         plan.promise = {_setting(entry[:3], plan): _number(entry[3]) for entry in content["promise"]}
         held = content["held"]
         if held is not None:
@@ -88,12 +91,15 @@ def load_checkpoint(out: Path, fingerprint: str, plan: Plan) -> tuple[int, Log]:
         log = [
             (str(e[0]), _number(e[1]), int(e[2]), _arrangement(e[3], e[4], plan), float(e[5])) for e in content["log"]
         ]
-        following = int(content["next"])
-        if not 0 <= following <= MOST_ATTEMPTS:
-            raise ValueError("not the number of an attempt")
-        return following, log
+        return _attempts(content["next"]), log
     except (OSError, ArithmeticError, RecursionError, ValueError, LookupError, TypeError, AttributeError) as fault:
         raise InputError("is a damaged checkpoint", path, "Start afresh with --force instead of --resume") from fault
+
+
+def _attempts(value: int) -> int:
+    if not 0 <= int(value) <= MOST_ATTEMPTS:
+        raise ValueError("not the number of an attempt")
+    return int(value)
 
 
 def _number(value: float | None) -> float:

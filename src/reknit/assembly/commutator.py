@@ -219,7 +219,10 @@ def settle(search: Search, arrangement: Arrangement, hopeful: float) -> tuple[fl
         error, cooled = cool(search, best[1], widest)
         if problem.solved_below < error < FAR * problem.variance:
             error, cooled = descend(search, cooled, iterations=12, patience=3)
-        best = min(best, (problem.mse(cooled, MOST_ROWS), cooled), key=lambda pair: pair[0])
+        error = problem.mse(cooled, MOST_ROWS)
+        if error > 0.5 * best[0]:
+            break  # another basin, or another network: more of the same does not lead out of it
+        best = (error, cooled)
     return best
 
 

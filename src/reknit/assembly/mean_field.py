@@ -24,7 +24,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 from reknit.assembly.commutator import FINEST, LEAST_WIDTH, WIDEST, inversion_effects, position_effects
 from reknit.assembly.problem import Search, mean_square
@@ -47,14 +47,22 @@ class MeanField:
     unexplained: tuple[float, ...]
 
 
-def pairing_effects(stack: Stack, trace: Trace) -> Float[np.ndarray, "rows blocks blocks"]:
-    """``[r, k, j] = <g_k, B_j h_k + b_j>``: what giving the block at position k the whole of out-layer j would add."""
+def pairing_effects(
+    stack: Stack, trace: Trace, wanted: Bool[np.ndarray, "blocks blocks"] | None = None
+) -> Float[np.ndarray, "rows blocks blocks"]:
+    """``[r, k, j] = <g_k, B_j h_k + b_j>``: what giving the block at position k the whole of out-layer j would add.
+
+    Only the entries ``wanted`` are computed, at ``R h d`` flops each; the others are 0. None: all.
+    """
     n, rows, hidden = trace.hidden.shape
-    writers = stack.out_weight.transpose(1, 0, 2).reshape(stack.width, -1)
-    effects = np.empty((rows, n, stack.blocks), trace.hidden.dtype)
+    writers = stack.out_weight.transpose(1, 0, 2)
+    effects = np.zeros((rows, n, stack.blocks), trace.hidden.dtype)
     for k in range(n):
-        reached = (trace.after[k] @ writers).reshape(rows, stack.blocks, hidden)
-        effects[:, k] = np.matmul(reached, trace.hidden[k][:, :, None])[:, :, 0] + trace.after[k] @ stack.out_bias.T
+        chosen = slice(None) if wanted is None else np.flatnonzero(wanted[k])
+        these = writers[:, chosen]
+        reached = (trace.after[k] @ these.reshape(stack.width, -1)).reshape(rows, these.shape[1], hidden)
+        added = np.matmul(reached, trace.hidden[k][:, :, None])[:, :, 0] + trace.after[k] @ stack.out_bias[chosen].T
+        effects[:, k, chosen] = added
     return effects
 
 

@@ -35,6 +35,9 @@ from reknit.network.stack import Arrangement, Stack
 WRONGLY = 1e-6
 """Chance that any move is rejected although it is the truth (family-wise, Bonferroni)."""
 SWEEP_ROWS, SECOND_SWEEP, FEW_ROWS, MANY, CHUNK = 2, 32, 32, 200, 1000
+PULL_ROWS, SUSPECTS = 2000, 16
+"""Rows on which exchanges that are rejected already are asked whether the residual speaks for them, and how many of
+those it speaks for most are asked again on all rows."""
 REMAINDER_SAFETY = 2.0
 RESOLVED = 10.0
 """How many times its own rounding a float32 effect has to be to count as seen; smaller ones are computed in float64,
@@ -138,8 +141,11 @@ def first_order_effects(
     if (~exchange).any():
         effects[~exchange] = insertion_effects(inversion_effects(trace))[:, first[~exchange], second[~exchange]].T
     if exchange.any():
-        pairing = pairing_effects(stack, trace)[:, :, list(arrangement.outs)]
         i, j = first[exchange], second[exchange]
+        outs, wanted = np.array(arrangement.outs), np.zeros((len(arrangement), stack.blocks), bool)
+        for k in (i, j):
+            wanted[k, outs[i]] = wanted[k, outs[j]] = True
+        pairing = pairing_effects(stack, trace, wanted)[:, :, outs]
         effects[exchange] = (pairing[:, i, j] - pairing[:, i, i] + pairing[:, j, i] - pairing[:, j, j]).T
     return effects
 
@@ -186,24 +192,27 @@ class _Tester:
         least = (RESOLVED * self.floor.rounding) ** 2
         return self.record(moves, self.sums(delta, slice(0, rows)), least=least)
 
-    def screen(self, moves: list[Rearrangement]) -> list[Rearrangement]:
-        """Round 2: first-order effects on all rows, trusted as far as round 1 bears them out."""
+    def screen(self, moves: list[Rearrangement], rows: int | None = None) -> list[Rearrangement]:
+        """Round 2: first-order effects on the first ``rows`` (all by default), trusted as far as round 1 bears out."""
+        if not moves:
+            return []
+        last = len(self.x) if rows is None else min(rows, len(self.x))
         seen = np.stack([self.seen[move] for move in moves])
         shape, dtype = self.error.shape, self.x.dtype
         one = shape[1] == 1
         direction = np.ones(shape, dtype) if one else np.random.default_rng(1).standard_normal(shape, dtype)
         total: _Sums | None = None
         remainder = np.zeros(len(moves))
-        for begin in range(0, len(self.x), CHUNK):
-            rows = slice(begin, begin + CHUNK)
-            delta = first_order_effects(self.stack, self.x[rows], direction[rows], self.arrangement, moves)
+        for begin in range(0, last, CHUNK):
+            part_rows = slice(begin, min(begin + CHUNK, last))
+            delta = first_order_effects(self.stack, self.x[part_rows], direction[part_rows], self.arrangement, moves)
             if begin == 0:
                 exact = (seen * direction[: seen.shape[1]]).sum(2)
                 missed = np.linalg.norm(exact - delta[:, : seen.shape[1]], axis=1)
                 remainder = REMAINDER_SAFETY * missed / np.linalg.norm(exact, axis=1).clip(1e-30)
-            scale = np.linalg.norm(direction[rows], axis=1)
-            along = (self.error[rows] * direction[rows]).sum(1) / scale
-            wide = (self.floor.draws[:, rows] * direction[rows]).sum(2) / scale
+            scale = np.linalg.norm(direction[part_rows], axis=1)
+            along = (self.error[part_rows] * direction[part_rows]).sum(1) / scale
+            wide = (self.floor.draws[:, part_rows] * direction[part_rows]).sum(2) / scale
             part = _Sums.of((delta / scale)[:, :, None], along[:, None], wide[:, :, None])
             total = part if total is None else total.plus(part)
         assert total is not None  # noqa: S101  (there are rows: a table without any is refused)
@@ -259,8 +268,14 @@ def prove(
         if (pulls or len(still) > MANY) and len(x) > SWEEP_ROWS:
             still = tester.sweep(moves, min(SECOND_SWEEP, len(x)))
         if pulls:
-            kept = dict(tester.tested)
-            tester.screen(moves)
+            kept, unsettled = dict(tester.tested), set(still)
+            # an exchange costs a hundred times what an insertion does, and is seldom small
+            few = [m for m in moves if m.kind == "exchange" and m not in unsettled]
+            apart = set(few)
+            tester.screen([m for m in moves if m not in apart])
+            tester.screen(few, PULL_ROWS)
+            if len(x) > PULL_ROWS:
+                tester.screen(sorted(few, key=lambda m: -tester.tested[m].pull_z)[:SUSPECTS])
             strongest = max(tester.tested.values(), key=lambda t: t.pull_z)
             tester.tested = {m: kept[m] if kept[m].z >= level else t for m, t in tester.tested.items()}
             still = [m for m in moves if tester.tested[m].z < level]
