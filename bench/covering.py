@@ -86,10 +86,11 @@ def report(found: list[dict[str, Any]]) -> None:
     array = [line for line in found if "control" not in line["key"]]
     rows = []
     for k, (net, _) in enumerate(CELLS):
+        blocks = int(str(net["blocks"]))
         cell = [line for line in array if line["key"]["cell"] == k and line["verdict"] != "untrainable"]
         counts = Counter(line["verdict"] if line["verdict"] in VERDICTS else "failed" for line in cell)
         scored = [line for line in cell if "data" in line]
-        pairs = [_total(scored, name, net["blocks"]) for name in ("trace", "weights", "data")]
+        pairs = [_total(scored, name, blocks) for name in ("trace", "weights", "data")]
         checks = statistics.median(line["checks"] for line in scored) if scored else None
         right = sum(line["right"] for line in cell)
         rows.append((*net.values(), *(counts[v] for v in VERDICTS), f"{right}/{len(cell)}", *pairs, checks))

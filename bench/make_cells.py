@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import random
 from itertools import combinations, product
+from typing import Any
 
 FACTORS: dict[str, tuple[object, ...]] = {
     "blocks": (8, 24, 48, 96),
@@ -21,7 +22,7 @@ FACTORS: dict[str, tuple[object, ...]] = {
 MOST_CELLS = 24
 SEEDS_PER_CELL = 5
 Pair = tuple[str, object, str, object]
-Cell = dict[str, object]
+Cell = dict[str, Any]
 
 
 def pairs(cell: Cell) -> set[Pair]:

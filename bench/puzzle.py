@@ -9,6 +9,7 @@ import random
 import shutil
 import statistics
 from pathlib import Path
+from typing import Any
 
 from bench.common import (
     PUZZLE,
@@ -27,7 +28,7 @@ from reknit.assembly.verb import assemble
 
 DATA = PUZZLE / "historical_data.csv"
 LEAST_RATIO = 25
-RUNS = {
+RUNS: dict[str, dict[str, Any]] = {
     "seriation": {"start": "seriation"},
     "norm": {"start": "norm"},
     "hill-climb": {"method": "hill-climb", "start": "norm"},

@@ -57,7 +57,7 @@ def main(argv: list[str]) -> None:
     assert not unsolved, f"not solved: {unsolved} blocks"
     depths = list(DEPTHS)
     print(f"  time grows as n^{exponent(depths, [medians[d][0] for d in depths]):.2f}", end="")
-    grown = [d for d in depths if (medians[d][1] or 0) > 1]
+    grown = {d: medians[d][1] or 0.0 for d in depths if (medians[d][1] or 0) > 1}
     if len(grown) > 2:
-        print(f", the search's memory as n^{exponent(grown, [medians[d][1] for d in grown]):.2f}", end="")
+        print(f", the search's memory as n^{exponent(list(grown), list(grown.values())):.2f}", end="")
     print(f"; {GOAL} blocks (the goal) {'solved' if medians[GOAL][2] else 'NOT solved'}; {lines.codes()}")
