@@ -21,6 +21,9 @@ CONTROLS = ("rows", "columns", "duplicate")
 # cells of every data set, epochs and depth; the untrained ones of the array are controls as they are
 CONTROL_CELLS = (0, 1, 5, 11)
 
+SMALL, SMALL_SHARE = 100_000, 0.4
+"""Numbers in all in-layers below which a network gets only that share of the budget."""
+
 
 def jobs() -> list[dict[str, Any]]:
     """Every run: the first seed of each cell, then the second and third, the controls, and the other seeds."""
@@ -34,6 +37,11 @@ def jobs() -> list[dict[str, Any]]:
         spoilt = [control for control in CONTROLS if control != "columns" or net["data"] == "digits"]
         controls += [{"cell": k, **net, "seed": seed, "control": c} for c in spoilt for seed in seeds[:2]]
     return [*nets(range(3)), *controls, *nets(range(3, 5))]
+
+
+def is_small(job: dict[str, Any]) -> bool:
+    """Whether a network's layers are small enough to be searched in a fraction of the time."""
+    return int(job["blocks"]) * int(job["width"]) * int(job["hidden"]) < SMALL
 
 
 def run_one(job: dict[str, Any], threads: int, budget: float) -> dict[str, Any]:
@@ -54,7 +62,7 @@ def run_one(job: dict[str, Any], threads: int, budget: float) -> dict[str, Any]:
 
 
 def main(argv: list[str]) -> None:
-    chosen = options("covering", argv, budget=100.0, total=None, workers=1)
+    chosen = options("covering", argv, budget=60.0, total=None, workers=1)
     lines = Lines("covering", chosen.fresh)
     known = {json.dumps(line["key"]): line for line in lines.read()}
     began, writing = time.perf_counter(), Lock()
@@ -65,15 +73,21 @@ def main(argv: list[str]) -> None:
             return known[json.dumps(job)]
         if chosen.total is not None and time.perf_counter() - began > chosen.total:
             return None
-        line = {"key": job, **run_one(job, chosen.threads, chosen.budget)}
+        budget = chosen.budget * (SMALL_SHARE if is_small(job) else 1)
+        line = {"key": job, "budget": budget, **run_one(job, chosen.threads, budget)}
         with writing:
             lines.add(line)
             name = " ".join(str(value) for value in job.values())
             print(f"  {name}: {line['verdict']}, right {line.get('right')}, {line['wall']:.0f} s", flush=True)
         return line
 
-    with ThreadPoolExecutor(chosen.workers) as pool:
-        settled = list(pool.map(settle, jobs()))
+    todo = jobs()
+    if chosen.workers == 1:
+        settled = [settle(job) for job in todo]
+    else:  # two large networks at a time are slower than one after the other: they wait for memory
+        with ThreadPoolExecutor(1) as large, ThreadPoolExecutor(chosen.workers - 1) as small:
+            pending = [(small if is_small(job) else large).submit(settle, job) for job in todo]
+            settled = [future.result() for future in pending]
     found = [line for line in settled if line is not None]
     report(found)
     left = len(settled) - len(found)

@@ -36,8 +36,9 @@ TRUSTED_COHERENCE = 3.0
 MOST_ATTEMPTS = 18
 SCREEN_ROWS, HELD_ROWS = 512, 2000
 """Rows on which settings are compared, and arrangements that ask to be held; the verdict rests on all rows."""
-GLANCE_STEPS, GLANCED = 10, 4
-"""Annealing steps under every common setting where pairs are trusted, and how many settings are looked at longer."""
+GLANCE_STEPS, GLANCED, LED = 10, 4, 2
+"""Annealing steps under every common setting where pairs are trusted; how many settings are looked at longer; and of
+how many of these the kin are tried on the order found."""
 CHEAP, LOOKED = 3_000_000, 5
 """Products of one row's pairing effects up to which untrusted settings are looked at longer, and how many."""
 RESTARTS, HOPEFUL = 3, 0.1
@@ -279,28 +280,30 @@ class Plan:
         return hill_climb(search, given.reordered(order), ranking=self.start == "delta-norm")
 
     def _screen(self) -> None:
-        """Rank the settings by what a short search leaves under each: first one of each family, then the likely kin."""
+        """Rank the settings by what short searches leave: first one of each family, then the kin of the likeliest."""
         first = [s for s in self.choices if s.final_norm == s.norm and s.activation in FAMILIES] or self.choices
         for setting in first:
-            self.promise[setting] = self._glance(setting) if self.trusted else self._short_search(setting)
+            self.promise[setting] = self._glance(setting) if self.trusted else self._short_mean_field(setting)
             if self.solved:
                 return
-        if self.trusted:
-            for setting in sorted(first, key=lambda s: self.promise[s])[:GLANCED]:
-                self.promise[setting] = self._short_search(setting)
-                if self.solved:
-                    return
-        else:
+        if not self.trusted:
             self._look_longer(first)
             return  # kindred settings are compared on what the first attempt finds
-        for leader in sorted(self.promise, key=lambda s: self.promise[s])[:3]:
-            kin = FAMILIES.get(leader.activation, ())
+        ordered: dict[Setting, Arrangement] = {}
+        for setting in sorted(first, key=lambda s: self.promise[s])[:GLANCED]:
+            self.promise[setting], ordered[setting] = self._short_search(setting)
+            if self.solved:
+                return
+        for leader in sorted(ordered, key=lambda s: self.promise[s])[:LED]:
             for setting in self.choices:
                 same_norms = (setting.norm, setting.final_norm) == (leader.norm, leader.final_norm)
-                like = same_norms and setting.activation in kin
+                like = same_norms and setting.activation in FAMILIES.get(leader.activation, ())
                 bare = setting.activation == leader.activation and setting.norm == leader.norm
-                if (like or bare) and setting not in self.promise:
-                    self.promise[setting] = self._short_search(setting)
+                if like or bare:  # the leader itself too, so that all had as many steps
+                    search = self.make_search(self.suppose(setting), self.seed * 1000 + 700)
+                    error, found = descend(search, ordered[leader], iterations=5, patience=2)
+                    self.promise[setting] = min(error, self.promise.get(setting, np.inf))
+                    self.keep(setting, found, search.problem.mse(found, HELD_ROWS))
                     if self.solved:
                         return
         for setting, error in self.promise.items():
@@ -349,20 +352,22 @@ class Plan:
             if self.solved:
                 return
 
-    def _short_search(self, setting: Setting) -> float:
-        """What a few steps leave, on rows they have not seen; the same draws for every setting."""
+    def _short_search(self, setting: Setting) -> tuple[float, Arrangement]:
+        """What a few steps with trusted pairs leave, and in which order; the same draws for every setting."""
         search = self.make_search(self.suppose(setting), self.seed * 1000 + 500)
-        if self.trusted:
-            errors = []
-            tries = ((self.start, 20), ("random", 30))
-            for start, steps in tries if self.problem.blocks <= SHALLOW else tries[:1]:
-                arrangement = start_order(search.problem, self.weights.pairs, start, search.generator)
-                error, ordered = descend(search, anneal(search, arrangement, steps), iterations=8, patience=3)
-                errors.append(error)
-                if error < self.problem.solved_below:
-                    self.keep(setting, ordered, search.problem.mse(ordered, HELD_ROWS))
-                    break
-            return min(errors)
+        found: list[tuple[float, Arrangement]] = []
+        tries = ((self.start, 20), ("random", 30))
+        for start, steps in tries if self.problem.blocks <= SHALLOW else tries[:1]:
+            arrangement = start_order(search.problem, self.weights.pairs, start, search.generator)
+            found.append(descend(search, anneal(search, arrangement, steps), iterations=8, patience=3))
+            if found[-1][0] < self.problem.solved_below:
+                self.keep(setting, found[-1][1], search.problem.mse(found[-1][1], HELD_ROWS))
+                break
+        return min(found, key=lambda pair: pair[0])
+
+    def _short_mean_field(self, setting: Setting) -> float:
+        """What a few steps of a mean field leave, on rows they have not seen; the same draws for every setting."""
+        search = self.make_search(self.suppose(setting), self.seed * 1000 + 500)
         items = len(self.problem.stack.in_weight)
         order = search.generator.permutation(items).tolist()
         prior = np.exp(0.5 * self.weights.scores.clip(-6, 6))
