@@ -2,7 +2,7 @@
 
 from nets import random_net
 from reknit.assembly.attempts import Held, Plan, Setting, settings
-from reknit.assembly.checkpoint import load_checkpoint, save_checkpoint
+from reknit.assembly.checkpoint import load_checkpoint, restore, restore_log, save_checkpoint, state_of
 from reknit.assembly.problem import Search
 
 
@@ -24,9 +24,10 @@ def test_everything_that_an_attempt_can_see_comes_back(tmp_path):
     plan = plan_of(net)
     for number in range(3):  # the settings are screened in the second
         plan.attempt(number)
-        save_checkpoint(tmp_path, "print", plan, number + 1, [])
+        save_checkpoint(tmp_path, "print", [state_of(plan, number + 1)], [])
         fresh = plan_of(net)
-        assert load_checkpoint(tmp_path, "print", fresh) == (number + 1, [])
+        (saved,), _ = load_checkpoint(tmp_path, "print")
+        assert restore(tmp_path, saved, fresh) == (number + 1, False)
         assert state(fresh) == state(plan)
     assert plan.held is not None
 
@@ -38,7 +39,9 @@ def test_numbers_that_json_lacks_come_back(tmp_path):
     plan.held = Held(float("inf"), Setting("relu", "none", "none"), net.truth)
     plan.tried = {Setting("relu", "none", "none"): float("inf")}
     log = [("order", float("inf"), 3, net.truth, 0.5)]
-    save_checkpoint(tmp_path, "print", plan, 1, log)
+    save_checkpoint(tmp_path, "print", [state_of(plan, 1, finished=True)], log)
     fresh = plan_of(net)
-    assert load_checkpoint(tmp_path, "print", fresh) == (1, log)
+    (saved,), entries = load_checkpoint(tmp_path, "print")
+    assert restore(tmp_path, saved, fresh) == (1, True)
+    assert restore_log(tmp_path, entries, fresh) == log
     assert state(fresh) == state(plan)

@@ -8,7 +8,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nets import identity, random_net, relabelled
-from reknit.assembly.commutator import anneal, descend, insertion_effects, inversion_effects, position_effects
+from reknit.assembly.commutator import (
+    NARROWEST,
+    anneal,
+    cool,
+    descend,
+    insertion_effects,
+    inversion_effects,
+    position_effects,
+    settle,
+)
 from reknit.assembly.moves import Rearrangement
 from reknit.assembly.problem import Problem, Search
 from reknit.network.stack import Arrangement
@@ -120,6 +129,25 @@ def test_failure_rate_from_random_orders(act, normed, most, record_property):
             failed.append(seed)
     record_property("failed", failed)
     assert len(failed) <= most, f"{len(failed)} of 30 single attempts failed: seeds {failed}"
+
+
+def test_cooling_ends_what_annealing_and_descent_leave():
+    """RMS-normed tanh blocks of large branches: one attempt of annealing and descent fails on a third of them."""
+    left, cooled = 0, 0
+    for seed in range(8):
+        net = random_net(seed, blocks=16, act="tanh", normed="rms", rows=1500, size=0.3)
+        left += solve(net.problem, shuffled(16, seed), seed)[1] != net.truth
+        search = Search(net.problem, seed)
+        found = settle(search, anneal(search, shuffled(16, seed)), np.inf)[1]
+        cooled += found != net.truth
+        assert set(zip(found.ins, found.outs, strict=True)) == {(k, k) for k in range(16)}
+    assert cooled <= left
+
+
+@pytest.mark.parametrize("blocks", [1, 2, 3, 8])
+def test_cooling_the_truth_keeps_it(blocks):
+    net = random_net(2, blocks=blocks)
+    assert cool(Search(net.problem, 0), net.truth, NARROWEST)[1] == net.truth
 
 
 def test_what_the_pieces_are_called_does_not_matter():

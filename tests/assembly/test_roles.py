@@ -132,8 +132,13 @@ def test_a_loose_bias_goes_to_the_one_weight_that_lacks_one():
             "Take the piece out of the pile.",
         ),
         (
-            (*blocks(2, 5, 7), piece("bare", 7, 5, bias=False), piece("bare2", 7, 5, bias=False))
-            + (piece("loose", 7, 1, weight=False), piece("head", 2, 5)),
+            (
+                *blocks(2, 5, 7),
+                piece("bare", 7, 5, bias=False),
+                piece("bare2", 7, 5, bias=False),
+                piece("loose", 7, 1, weight=False),
+                piece("head", 2, 5),
+            ),
             (5, 2),
             "loose: is a bias without a weight, and with 1 bias and 2 weights of 7 rows left over "
             "it cannot be told whose it is. Put the bias into the file of its weight.",

@@ -252,6 +252,47 @@ assert type(found.model).__mro__[1] is sys.modules["torch"].nn.Module
     assert done.returncode == 0, done.stderr
 
 
+def test_a_number_that_overflows_float32_is_refused_by_its_column(tmp_path):
+    net = random_net(1, rows=50)
+    write_net(tmp_path, net)
+    x = net.x.copy()
+    x[7, 3] = 1e30
+    write_table(tmp_path / "data.csv", x, net.y)
+    sentence = "column 'input_3' holds a number of size 1e+30; more than 1e+15 overflows float32. Take that row out"
+    with pytest.raises(TableError, match=re.escape(sentence)):
+        run(tmp_path)
+
+
+@pytest.mark.parametrize("sizes", [{"blocks": 3, "width": 1, "hidden": 1}, {"blocks": 4, "width": 2, "hidden": 3}])
+def test_a_pile_of_few_arrangements_is_looked_at_whole(tmp_path, sizes, monkeypatch):
+    """Branches as large as the stream, which no regression orders: the attempts find nothing, the count does."""
+    net = random_net(5, rows=60, size=3.0, **sizes)
+    names = write_net(tmp_path, net)
+    monkeypatch.setattr(attempts, "MOST_ATTEMPTS", 0)
+    found = run(tmp_path)
+    assert found.verdict in {"exact", "ambiguous"}
+    assert list(found.order) == names or found.verdict == "ambiguous"
+
+
+def test_one_hidden_unit_and_one_row_raise_no_warnings(tmp_path):
+    for name, net in (("hidden", random_net(2, blocks=3, hidden=1, rows=40)), ("row", random_net(2, blocks=3, rows=1))):
+        write_net(tmp_path / name, net)
+        assert run(tmp_path / name, budget=2.0).verdict in {"exact", "ambiguous", "failed"}
+
+
+def test_a_bias_that_came_alone_is_named(tmp_path):
+    net = random_net(2, blocks=3)
+    names = write_net(tmp_path, net)
+    head = tmp_path / "pieces" / f"{names[-1]}.pth"
+    parts = torch.load(head)
+    torch.save({"weight": parts["weight"]}, head)
+    torch.save({"bias": parts["bias"]}, tmp_path / "pieces" / "alone.pth")
+    found = run(tmp_path)
+    assert (found.verdict, list(found.order)) == ("exact", names)
+    assert found.run["placed_biases"] == [[names[-1], "alone"]]
+    assert f"the bias alone was given to {names[-1]}" in found.reason
+
+
 # interruptions
 
 
@@ -327,13 +368,30 @@ def test_stopped_while_nothing_is_known_the_answer_is_the_same(hard, tmp_path, m
         assert answer(run(folder, out=out, resume=True, **unknown)) == whole
 
 
+def test_stopped_while_it_is_open_which_piece_is_the_head_the_answer_is_the_same(tmp_path, monkeypatch):
+    """In-layers shaped like the head: each is supposed to be the head in turn, and the checkpoint says which is."""
+    net = random_net(3, blocks=3, width=6, hidden=9, outputs=9, rows=200)
+    write_net(tmp_path, net, seed=1)
+    monkeypatch.setattr(attempts, "MOST_ATTEMPTS", 2)
+    total = calls_of(tmp_path)
+    whole, searched = answer(run(tmp_path)), set()
+    for share in np.linspace(0.1, 1.0, 10):
+        out = tmp_path / f"out{share:.1f}"
+        with pytest.raises(KeyboardInterrupt):
+            run(tmp_path, out=out, progress=Stop(int(share * total)))
+        searched.add(len(json.loads((out / CHECKPOINT_FILE).read_text())["candidates"]))
+        assert answer(run(tmp_path, out=out, resume=True)) == whole
+    assert len(searched) > 1
+
+
 def test_a_checkpoint_is_gone_on_from_not_started_afresh(hard, tmp_path, monkeypatch):
     folder, _ = hard
     monkeypatch.setattr(attempts, "MOST_ATTEMPTS", 2)
     total = calls_of(folder, rows=300)
     with pytest.raises(KeyboardInterrupt):
         run(folder, rows=300, out=tmp_path / "out", progress=Stop(total))
-    assert json.loads((tmp_path / "out" / CHECKPOINT_FILE).read_text())["next"] == 2
+    (state,) = json.loads((tmp_path / "out" / CHECKPOINT_FILE).read_text())["candidates"]
+    assert state["next"] == 2
     assert calls_of(folder, rows=300, out=tmp_path / "out", resume=True) < total / 2
 
 
@@ -535,8 +593,18 @@ def test_the_same_seed_says_the_same(dropped):
         ({"seed": -1}, "--seed: -1 is too small. Give a whole number of at least 0."),
         ({"budget": 0.0}, "--budget: 0.0 is no time. Give a positive number of seconds."),
         ({"budget": float("nan")}, "--budget: nan is no time. Give a positive number of seconds."),
-        ({"noise": -1.0}, "--noise: -1.0 is no standard deviation. Give a number of at least 0."),
-        ({"noise": float("inf")}, "--noise: inf is no standard deviation. Give a number of at least 0."),
+        (
+            {"noise": -1.0},
+            "--noise: -1.0 is no standard deviation. Give a number from 0 to 1e+15, in units of the outputs.",
+        ),
+        (
+            {"noise": 1e200},
+            "--noise: 1e+200 is no standard deviation. Give a number from 0 to 1e+15, in units of the outputs.",
+        ),
+        (
+            {"noise": float("inf")},
+            "--noise: inf is no standard deviation. Give a number from 0 to 1e+15, in units of the outputs.",
+        ),
         ({"activation": "swoosh"}, "--activation: there is no activation 'swoosh'"),
         ({"norm": "batch"}, "--norm: there is no norm 'batch'. Choose one of none, layer, rms."),
     ],

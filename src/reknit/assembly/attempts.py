@@ -8,6 +8,8 @@ polished, and handed to the other activations and norms that might fit it better
 
 from __future__ import annotations
 
+import itertools
+import math
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -34,6 +36,8 @@ FAMILIES = {"relu": ("leaky-relu",), "gelu": ("silu", "gelu-tanh", "elu"), "tanh
 TRUSTED_COHERENCE = 3.0
 """Coherence of the weights' matching from which later attempts keep its pairs."""
 MOST_ATTEMPTS = 18
+MOST_WAYS = 1000
+"""Arrangements of a pile up to which all are looked at when the attempts have failed."""
 SCREEN_ROWS, HELD_ROWS = 512, 2000
 """Rows on which settings are compared, and arrangements that ask to be held; the verdict rests on all rows."""
 GLANCE_STEPS, GLANCED, LED = 10, 4, 2
@@ -156,7 +160,30 @@ class Plan:
             self.attempt(attempt)
             attempt += 1
             finished(attempt)
+        if not self.solved and self.method != "hill-climb":
+            self._exhaust()
         return attempt
+
+    def _exhaust(self) -> None:
+        """Look at every arrangement of a pile so small that there are few, under one setting after the other."""
+        items, n = len(self.problem.stack.in_weight), self.problem.blocks
+        ways = math.factorial(items) if self.problem.pooled else math.factorial(n) ** 2
+        if ways > MOST_WAYS:
+            return
+        orders = list(itertools.permutations(range(items)))
+        if self.problem.pooled:
+            every = [Arrangement(order[:n], order[n:]) for order in orders]
+        else:
+            every = [Arrangement(ins, outs) for ins, outs in itertools.product(orders, orders)]
+        for setting in sorted(self.choices, key=self._prospect):
+            search = self.make_search(self.suppose(setting), self.seed)
+            for arrangement in every:
+                search.check_time()
+                error = search.problem.mse(arrangement, SCREEN_ROWS)
+                if self.held is None or error < self.held.mse:
+                    self.keep(setting, arrangement, search.problem.mse(arrangement, HELD_ROWS))
+            if self.solved:
+                return
 
     def attempt(self, number: int) -> None:
         """Run one attempt and keep what it finds if it is better."""

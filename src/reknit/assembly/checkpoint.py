@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ from reknit.network.stack import Arrangement
 from reknit.plain import dumps
 
 CHECKPOINT_FILE = "checkpoint.json"
+State = dict[str, Any]
 Log = list[tuple[str, float, int, Arrangement, float]]
 
 
@@ -44,12 +47,12 @@ def claim_folder(out: Path, *, resume: bool, force: bool) -> str:
     return "new"
 
 
-def save_checkpoint(out: Path, fingerprint: str, plan: Plan, following: int, log: Log) -> None:
-    """Write what attempt ``following`` needs; the old checkpoint is replaced in one step."""
+def state_of(plan: Plan, following: int, *, finished: bool = False) -> State:
+    """All that attempt ``following`` of a plan needs, as plain JSON values."""
     held = plan.held
-    content: dict[str, Any] = {
-        "fingerprint": fingerprint,
+    return {
         "next": following,
+        "finished": finished,
         "repeats": plan.repeats,
         "tried": [[s.activation, s.norm, s.final_norm, mse] for s, mse in plan.tried.items()],
         "times": [[s.activation, s.norm, s.final_norm, count] for s, count in plan.times.items()],
@@ -61,39 +64,70 @@ def save_checkpoint(out: Path, fingerprint: str, plan: Plan, following: int, log
             "ins": held.arrangement.ins,
             "outs": held.arrangement.outs,
         },
-        "log": [[stage, mse, rows, a.ins, a.outs, seconds] for stage, mse, rows, a, seconds in log],
     }
+
+
+def save_checkpoint(out: Path, fingerprint: str, states: Sequence[State], log: Log) -> None:
+    """Write the state of each assignment of roles searched so far; the old checkpoint is replaced in one step."""
+    entries = [[stage, mse, rows, a.ins, a.outs, seconds] for stage, mse, rows, a, seconds in log]
+    content = {"fingerprint": fingerprint, "candidates": list(states), "log": entries}
     write_file(out / CHECKPOINT_FILE, dumps(content), force=True)
 
 
-def load_checkpoint(out: Path, fingerprint: str, plan: Plan) -> tuple[int, Log]:
-    """Bring a plan to where the checkpoint left it; returns the next attempt and the log so far.
+@contextmanager
+def _damage(path: Path) -> Iterator[None]:
+    """Whatever goes wrong in reading a checkpoint is one sentence."""
+    try:
+        yield
+    except (OSError, ArithmeticError, RecursionError, ValueError, LookupError, TypeError, AttributeError) as fault:
+        raise InputError("is a damaged checkpoint", path, "Start afresh with --force instead of --resume") from fault
+
+
+def load_checkpoint(out: Path, fingerprint: str) -> tuple[list[State], list[Any]]:
+    """The states and the log in a checkpoint, for ``restore`` and ``restore_log``; nothing in them is believed yet.
 
     Raises:
         InputError: the checkpoint is damaged.
         UsageError: it belongs to other pieces, data or options.
     """
     path = out / CHECKPOINT_FILE
-    try:
+    with _damage(path):
         content = json.loads(path.read_text(encoding="utf-8"))
         if content["fingerprint"] != fingerprint:
             raise UsageError(
                 "belongs to other pieces, data or options", path, "Repeat the first command, or add --force"
             )
-        plan.repeats = int(content["repeats"])
-        plan.tried = {_setting(entry[:3], plan): _number(entry[3]) for entry in content["tried"]}
-        plan.times = Counter({_setting(entry[:3], plan): _attempts(entry[3]) for entry in content["times"]})
-        plan.promise = {_setting(entry[:3], plan): _number(entry[3]) for entry in content["promise"]}
-        held = content["held"]
+        return list(content["candidates"]), list(content["log"])
+
+
+def restore(out: Path, state: State, plan: Plan) -> tuple[int, bool]:
+    """Bring a plan to a saved state; returns the next attempt, and whether there is none.
+
+    Raises:
+        InputError: the state is damaged.
+    """
+    with _damage(out / CHECKPOINT_FILE):
+        plan.repeats = int(state["repeats"])
+        plan.tried = {_setting(entry[:3], plan): _number(entry[3]) for entry in state["tried"]}
+        plan.times = Counter({_setting(entry[:3], plan): _attempts(entry[3]) for entry in state["times"]})
+        plan.promise = {_setting(entry[:3], plan): _number(entry[3]) for entry in state["promise"]}
+        held = state["held"]
         if held is not None:
             arrangement = _arrangement(held["ins"], held["outs"], plan)
             plan.held = Held(_number(held["mse"]), _setting(held["setting"], plan), arrangement)
-        log = [
-            (str(e[0]), _number(e[1]), int(e[2]), _arrangement(e[3], e[4], plan), float(e[5])) for e in content["log"]
-        ]
-        return _attempts(content["next"]), log
-    except (OSError, ArithmeticError, RecursionError, ValueError, LookupError, TypeError, AttributeError) as fault:
-        raise InputError("is a damaged checkpoint", path, "Start afresh with --force instead of --resume") from fault
+        elif state["finished"]:
+            raise ValueError("finished without an arrangement")
+        return _attempts(state["next"]), bool(state["finished"])
+
+
+def restore_log(out: Path, entries: Sequence[Any], plan: Plan) -> Log:
+    """The log in a checkpoint; all assignments of roles have arrangements of one size.
+
+    Raises:
+        InputError: it is damaged.
+    """
+    with _damage(out / CHECKPOINT_FILE):
+        return [(str(e[0]), _number(e[1]), int(e[2]), _arrangement(e[3], e[4], plan), float(e[5])) for e in entries]
 
 
 def _attempts(value: int) -> int:

@@ -11,7 +11,7 @@ from jaxtyping import Float
 
 from reknit.assembly.floor import Floor, Steps, measure_floor
 from reknit.assembly.problem import mean_square
-from reknit.assembly.proof import Proof, Tested, prove
+from reknit.assembly.proof import Proof, Tested, prove, row_weights
 from reknit.assembly.result import Move, Residual, Verdict
 from reknit.network.stack import Arrangement, Stack
 
@@ -104,12 +104,14 @@ def _twins(
         trials.append((pieces, arrangement.reordered(order)))
     if not trials:
         return []
-    double, sigma2 = stack.to(np.float64), max(mean_square(error), floor.white)
+    weight = row_weights(x)[:, None]
+    weighted = weight * error
+    double, sigma2 = stack.to(np.float64), max(mean_square(weighted), floor.white)
     own, found = double.forward(x, arrangement), []
     for moved, trial in trials:
-        delta = double.forward(x, trial) - own
-        size, overlap = float(np.square(delta).sum()), float((delta * error).sum())
-        z = (size - overlap) / math.sqrt(size * sigma2) if size > 0 else 0.0
+        delta = weight * (double.forward(x, trial) - own)
+        size, overlap = float(np.square(delta).sum()), float((delta * weighted).sum())
+        z = (size - max(overlap, 0.0)) / math.sqrt(size * sigma2) if size > 0 else 0.0
         if z < level:
             found.append(Move("exchange", moved, (size - 2 * overlap) / max(error.size, 1), z))
     known = {frozenset(move.pieces) for move in _identical(names)}
@@ -186,8 +188,9 @@ def _why_not(mse: float, variance: float, floor: Floor, steps: Steps, rows: int)
         return f"the recorded outputs are constant, and the best arrangement misses them by {mse:.3g} (mean squared)"
     share = mse / variance if variance > 0 else math.inf
     known = ", ".join(floor.parts) if steps.known else "float32 rounding"
+    of_all = f" ({share:.2g} of the outputs' variance)" if variance > 0 else ""
     return (
-        f"the best arrangement leaves a mean squared error of {mse:.3g} ({share:.2g} of the outputs' variance), "
+        f"the best arrangement leaves a mean squared error of {mse:.3g}{of_all}, "
         f"more than {known} explains ({floor.highest:.2g})"
     )
 
@@ -203,14 +206,21 @@ def _verdict(
     total = sum(proof.counts.values())
     if undecided:
         kinds = ", ".join(sorted({f"{m.kind} of {' and '.join(m.pieces[:4])}" for m in undecided})[:3])
-        return "ambiguous", f"the data do not decide {len(undecided)} of {total} near rearrangements: {kinds}"
+        return (
+            "ambiguous",
+            f"the data do not decide {len(undecided)} near rearrangements ({total} were tested): {kinds}",
+        )
     if bits[0] < bits[1]:
         return "ambiguous", (
             f"{residual.rows} rows carry about {bits[0]:.0f} bits and naming the arrangement takes {bits[1]:.0f}: "
             "another arrangement may fit as well"
         )
     tested = (
-        f"all {total} near rearrangements are rejected (z at least {min(proof.rejected_z.values(), default=0):.3g})"
+        "there is nothing to rearrange"
+        if not total
+        else (
+            f"all {total} near rearrangements are rejected (z at least {min(proof.rejected_z.values(), default=0):.3g})"
+        )
     )
     if reproduced:
         return "exact", (

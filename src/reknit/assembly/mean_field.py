@@ -165,7 +165,7 @@ def mean_field(
         score_x, score_y = x[:ROWS], y[:ROWS]
         error = mean_square(stack.forward(score_x, arrangement) - score_y)
         search.note("pairs and order", arrangement, error, len(score_x))
-        if error < best:
+        if error < best or not held.ins:
             best, held = error, arrangement
         if error < search.problem.solved_below:
             break

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import math
 import shlex
 from dataclasses import dataclass
 
 from reknit.assembly.attempts import settings
+from reknit.assembly.problem import LARGEST
 from reknit.assembly.starts import STARTS
 from reknit.errors import UsageError
 
@@ -42,8 +42,9 @@ class Options:
                 raise UsageError(f"{number} is too small", name, f"Give a whole number of at least {least}")
         if self.budget is not None and not self.budget > 0:
             raise UsageError(f"{self.budget} is no time", "--budget", "Give a positive number of seconds")
-        if self.noise is not None and not (self.noise >= 0 and math.isfinite(self.noise)):
-            raise UsageError(f"{self.noise} is no standard deviation", "--noise", "Give a number of at least 0")
+        if self.noise is not None and not 0 <= self.noise <= LARGEST:
+            remedy = f"Give a number from 0 to {LARGEST:g}, in units of the outputs"
+            raise UsageError(f"{self.noise} is no standard deviation", "--noise", remedy)
         settings(self.activation, self.norm)  # names the choices if there is no such activation or norm
 
     def deciding(self) -> tuple[object, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -13,11 +14,15 @@ from reknit.assembly.result import Step
 from reknit.network.stack import Arrangement, Stack, Trace
 from reknit.solvers.ordering import inversions
 
+LARGEST = 1e15
+"""The largest number a table may hold: beyond it the squares of sums of float32 numbers overflow."""
+
 
 def mean_square(values: Float[np.ndarray, "*shape"]) -> float:
-    """The mean of the squares, in the precision of the values."""
+    """The mean of the squares, in the precision of the values; infinite where overflow left no number."""
     flat = values.reshape(-1)
-    return float(flat @ flat) / max(flat.size, 1)
+    mean = float(flat @ flat) / max(flat.size, 1)
+    return math.inf if math.isnan(mean) else mean
 
 
 @dataclass(frozen=True)

@@ -5,10 +5,14 @@ speak for the move in proportion ``c = <e, delta> / <delta, delta>``: 1 if the m
 one did. With disturbances of variance ``sigma^2`` on every answer, and simulated common errors whose own c has variance
 ``V``, c has standard error ``sqrt(sigma^2 / <delta, delta> + V)``, so the move is rejected when
 
-    z = (1 - c) / sqrt(sigma^2 / <delta, delta> + V)
+    z = (1 - max(c, 0)) / sqrt(sigma^2 / <delta, delta> + V)
 
 reaches a level at which all moves together would be rejected wrongly once in a million. A move that changes nothing
-has z = 0 and is never rejected.
+has z = 0 and is never rejected, nor does a residual that speaks against one (c < 0) reject it the more: next to nothing
+is easily contradicted.
+
+Rounding grows with the row, so one row of outlying inputs would pass its own rounding off as an effect. Rows are
+looked at from the most ordinary on (the median norm), and those beyond ``OUTLYING`` times it are scaled down to it.
 
 Three rounds, each only for what the one before left: (1) every move exactly on a few rows, all in one sweep (moves.py);
 (2) first-order effects on all rows, rejecting only where twice the remainder seen in round 1 could not matter; (3)
@@ -39,6 +43,8 @@ PULL_ROWS, SUSPECTS = 2000, 16
 """Rows on which exchanges that are rejected already are asked whether the residual speaks for them, and how many of
 those it speaks for most are asked again on all rows."""
 REMAINDER_SAFETY = 2.0
+OUTLYING = 3.0
+"""Times the median norm of a row's inputs beyond which the row counts for less."""
 RESOLVED = 10.0
 """How many times its own rounding a float32 effect has to be to count as seen; smaller ones are computed in float64,
 or thousands of rows of rounding would pass for an effect."""
@@ -109,7 +115,13 @@ class _Sums:
 
     def z(self, sigma2: float) -> Float[np.ndarray, " moves"]:
         """Standard errors from the moved arrangement; 0 where the move changes nothing."""
-        return np.where(self.size > 0, (1 - self.pull()) / self.standard_error(sigma2), 0.0)
+        return np.where(self.size > 0, (1 - self.pull().clip(0)) / self.standard_error(sigma2), 0.0)
+
+
+def row_weights(x: Float[np.ndarray, "rows width"]) -> Float[np.ndarray, " rows"]:
+    """1 for ordinary rows, less for those whose inputs are more than ``OUTLYING`` times the median row's."""
+    norms = np.linalg.norm(x.astype(np.float64), axis=1)
+    return np.asarray(1 / np.maximum(norms / max(OUTLYING * float(np.median(norms)), 1e-300), 1.0))
 
 
 def rejection_level(moves: int, draws: int = 0) -> float:
@@ -162,17 +174,21 @@ class _Tester:
         floor: Floor,
         level: float,
     ) -> None:
-        self.stack, self.x, self.error = stack, x, error
+        norms = np.linalg.norm(x.astype(np.float64), axis=1)
+        ordinary = np.argsort(np.abs(norms - np.median(norms)), kind="stable")
+        self.weight = row_weights(x)[ordinary, None]
+        self.stack, self.x, self.error = stack, x[ordinary], self.weight * error[ordinary]
         self.arrangement, self.floor, self.level = arrangement, floor, level
-        observed = mean_square(error)
-        common = mean_square(floor.draws)
+        self.draws = self.weight * floor.draws[:, ordinary]
+        observed = mean_square(self.error)
+        common = mean_square(self.draws)
         # a float32 effect is itself rounded, twice
         self.sigma2 = max(observed - common, floor.white) + 2 * floor.rounding**2
         self.tested: dict[Rearrangement, Tested] = {}
         self.seen: dict[Rearrangement, Float[np.ndarray, "rows outputs"]] = {}
 
     def sums(self, delta: Float[np.ndarray, "moves rows outputs"], rows: slice) -> _Sums:
-        return _Sums.of(delta, self.error[rows], self.floor.draws[:, rows])
+        return _Sums.of(self.weight[rows] * delta, self.error[rows], self.draws[:, rows])
 
     def record(self, moves: list[Rearrangement], sums: _Sums, *, least: float = 0.0) -> list[Rearrangement]:
         """Note what the sums say; a mean square effect below ``least`` stays open. Returns the moves still open."""
@@ -212,12 +228,13 @@ class _Tester:
                 remainder = REMAINDER_SAFETY * missed / np.linalg.norm(exact, axis=1).clip(1e-30)
             scale = np.linalg.norm(direction[part_rows], axis=1)
             along = (self.error[part_rows] * direction[part_rows]).sum(1) / scale
-            wide = (self.floor.draws[:, part_rows] * direction[part_rows]).sum(2) / scale
-            part = _Sums.of((delta / scale)[:, :, None], along[:, None], wide[:, :, None])
+            wide = (self.draws[:, part_rows] * direction[part_rows]).sum(2) / scale
+            effect = delta * (self.weight[part_rows, 0] / scale).astype(delta.dtype)
+            part = _Sums.of(effect[:, :, None], along[:, None], wide[:, :, None])
             total = part if total is None else total.plus(part)
         assert total is not None  # noqa: S101  (there are rows: a table without any is refused)
         low = (1 - remainder).clip(0)
-        worst = low**2 - total.pull() - REMAINDER_SAFETY * remainder * total.standard_error(self.sigma2)
+        worst = low**2 - total.pull().clip(0) - REMAINDER_SAFETY * remainder * total.standard_error(self.sigma2)
         z = worst / (total.standard_error(self.sigma2) * (1 + remainder))
         safe = (z >= self.level) & (total.size > 0)
         self.record(moves, total)

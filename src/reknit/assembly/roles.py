@@ -26,12 +26,14 @@ class Roles:
         outs: out-layers; where pooled, the same pieces as ``ins``.
         head: the head.
         pooled: in- and out-layers are not told apart by shape.
+        placed: biases that came alone, as (the weight's piece, the bias's piece).
     """
 
     ins: tuple[Piece, ...]
     outs: tuple[Piece, ...]
     head: Piece
     pooled: bool
+    placed: tuple[tuple[str, str], ...] = ()
 
     @property
     def blocks(self) -> int:
@@ -52,7 +54,7 @@ def candidate_roles(pile: Pile, table: Table) -> list[Roles]:
             names the piece, or the counts.
     """
     width, outputs = table.inputs.shape[1], table.outputs.shape[1]
-    pieces = _with_loose_biases(pile)
+    pieces, placed = _with_loose_biases(pile)
     for piece in pieces:
         if width not in piece.shape:
             raise PileError(
@@ -77,23 +79,23 @@ def candidate_roles(pile: Pile, table: Table) -> list[Roles]:
         hidden = max((max(piece.shape) for piece in rest), default=width)
         hidden = hidden if hidden != width else min((min(piece.shape) for piece in rest), default=width)
         if hidden == width:
-            found.append(Roles(tuple(rest), tuple(rest), head, True))
+            found.append(Roles(tuple(rest), tuple(rest), head, True, placed))
         else:
             ins = tuple(piece for piece in rest if piece.shape == (hidden, width))
             outs = tuple(piece for piece in rest if piece.shape == (width, hidden))
-            found.append(Roles(ins, outs, head, False))
+            found.append(Roles(ins, outs, head, False, placed))
     if not found:
         raise PileError(fault, pile.path, "Look for a missing or a foreign piece with reknit inspect")
     return found
 
 
-def _with_loose_biases(pile: Pile) -> list[Piece]:
+def _with_loose_biases(pile: Pile) -> tuple[list[Piece], tuple[tuple[str, str], ...]]:
     """The pieces that have a weight; a bias that came alone goes to the one weight without a bias that it fits.
 
     Raises:
         PileError: it fits none, or several; which of several it belongs to is not guessed.
     """
-    whole = [piece for piece in pile if piece.weight is not None]
+    whole, placed = [piece for piece in pile if piece.weight is not None], []
     for loose in (piece for piece in pile if piece.weight is None):
         (size,) = loose.shape
         open_to = [k for k, piece in enumerate(whole) if piece.bias is None and piece.shape[0] == size]
@@ -109,7 +111,8 @@ def _with_loose_biases(pile: Pile) -> list[Piece]:
             )
         (k,) = open_to
         whole[k] = replace(whole[k], bias=loose.bias, bias_dtype=loose.bias_dtype)
-    return whole
+        placed.append((whole[k].name, loose.name))
+    return whole, tuple(placed)
 
 
 def _misfit(rest: list[Piece], width: int) -> str:

@@ -7,19 +7,29 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 import reknit
 from reknit.assembly.attempts import HELD_ROWS, MOST_ATTEMPTS, Held, Plan, settings
-from reknit.assembly.checkpoint import Log, load_checkpoint, save_checkpoint
+from reknit.assembly.checkpoint import (
+    Log,
+    State,
+    load_checkpoint,
+    restore,
+    restore_log,
+    save_checkpoint,
+    state_of,
+)
 from reknit.assembly.floor import Steps, measure_floor
 from reknit.assembly.mend import polish
 from reknit.assembly.options import Options
-from reknit.assembly.problem import OutOfTime, Problem, Search
+from reknit.assembly.problem import LARGEST, OutOfTime, Problem, Search
 from reknit.assembly.roles import Roles, candidate_roles, stack_of, steps_of
 from reknit.containers import Pile, read_pile
 from reknit.containers.table import Table, read_table
+from reknit.errors import TableError
 from reknit.network.stack import Arrangement
 
 FLOOR_ROWS = 1000
@@ -69,10 +79,13 @@ class Run:
         self.options, self.progress, self.out = options, progress, out
         self.seconds = {"read": 0.0, "pair": 0.0, "order": 0.0, "verify": 0.0}
         self.log: Log = []
+        self.states: list[State] = []
+        self.saved_log: list[Any] = []
         self.unfinished, self.threads = "", 1
         self.tell("read", f"{pieces} and {data}")
         self.pile: Pile = read_pile(pieces)
         self.table: Table = read_table(data, target=options.target, inputs=options.inputs)
+        _refuse_overflow(self.table)
         self.candidates = candidate_roles(self.pile, self.table)
         self.x, self.y = np.ascontiguousarray(self.table.inputs), np.ascontiguousarray(self.table.outputs)
         self.seconds["read"] = time.perf_counter() - self.began
@@ -105,17 +118,20 @@ class Run:
     def best(self, threads: int, *, resume: bool) -> Found:
         """Search under every assignment of roles that the shapes allow, until one explains the data."""
         self.threads = threads
+        states: list[State] = []
+        if self.out is not None and resume:
+            states, self.saved_log = load_checkpoint(self.out, self.fingerprint())
         best: Found | None = None
-        for roles in self.candidates:
-            found = self._solve(roles, resume=resume)
+        for number, roles in enumerate(self.candidates):
+            found = self._solve(roles, states[number] if number < len(states) else None)
             if best is None or found.held.mse < best.held.mse:
                 best = found
-            if found.plan.solved:
+            if found.plan.solved or self.unfinished:
                 break
         assert best is not None  # noqa: S101  (there is at least one candidate)
         return best
 
-    def _solve(self, roles: Roles, *, resume: bool) -> Found:
+    def _solve(self, roles: Roles, state: State | None) -> Found:
         options = self.options
         choices = settings(options.activation, options.norm)
         first_setting = choices[0]
@@ -134,34 +150,39 @@ class Run:
         self.tell("pair", f"from weights, coherence {weights.coherence:.1f}")
         plan.problem = replace(problem, floor=self._expected_floor(plan, steps))
         clock = time.perf_counter()
-        held = self._attempts(plan, resume=resume)
+        following, finished = (0, False) if state is None or self.out is None else restore(self.out, state, plan)
+        if self.saved_log and self.out is not None:
+            self.log.extend(restore_log(self.out, self.saved_log, plan))
+            self.saved_log = []
+        if not finished:
+            self._attempts(plan, following, fresh=state is None)
+        held = plan.held or self._proposed(plan)
         rough = not plan.solved or steps.known
-        if rough and options.method != "hill-climb" and not self.unfinished:
+        if rough and options.method != "hill-climb" and not (self.unfinished or finished):
             supposed = plan.suppose(held.setting)
             arrangement = polish(supposed, held.arrangement)
             held = replace(held, arrangement=arrangement, mse=supposed.mse(arrangement, HELD_ROWS))
+        if not self.unfinished:
+            plan.held = held
+            self.states.append(state_of(plan, MOST_ATTEMPTS, finished=True))
         self.seconds["order"] += time.perf_counter() - clock
         return Found(roles, plan, held, steps)
 
-    def _attempts(self, plan: Plan, *, resume: bool) -> Held:
-        """Run the plan from where the checkpoint left it, keeping a checkpoint after every attempt."""
-        first, fingerprint = 0, self.fingerprint() if self.out is not None else ""
+    def _attempts(self, plan: Plan, first: int, *, fresh: bool) -> None:
+        """Run the plan from where it was left, keeping a checkpoint after every attempt."""
+        fingerprint = self.fingerprint() if self.out is not None else ""
 
         def keep(following: int) -> None:
             if self.out is not None:
-                save_checkpoint(self.out, fingerprint, plan, following, self.log)
+                save_checkpoint(self.out, fingerprint, [*self.states, state_of(plan, following)], self.log)
 
-        if self.out is not None and resume:
-            first, log = load_checkpoint(self.out, fingerprint, plan)
-            self.log.extend(log)
-        else:
+        if fresh:
             keep(0)
         try:
             plan.run(first, keep)
         except OutOfTime:
             spent = f"the budget of {self.options.budget:g} s ended the search"
             self.unfinished = f"{spent} before its {MOST_ATTEMPTS} attempts were made"
-        return plan.held or self._proposed(plan)
 
     def _proposed(self, plan: Plan) -> Held:
         """What is held when time was up before anything was scored: the weights' pairs as they came."""
@@ -176,6 +197,16 @@ class Run:
         stack, x, y = plan.problem.stack, plan.problem.x[:FLOOR_ROWS], plan.problem.y[:FLOOR_ROWS].astype(np.float64)
         exact = stack.to(np.float64).forward(x.astype(np.float64), arrangement)
         return measure_floor(stack, x, y, arrangement, exact, steps).mse
+
+
+def _refuse_overflow(table: Table) -> None:
+    """Name the first column with numbers that float32 arithmetic cannot square and add up."""
+    for names, values in ((table.input_names, table.inputs), (table.output_names, table.outputs)):
+        largest = np.abs(values).max(0, initial=0.0)
+        for name, most in zip(names, largest.tolist(), strict=True):
+            if most > LARGEST:
+                problem = f"column {name!r} holds a number of size {most:.3g}; more than {LARGEST:g} overflows float32"
+                raise TableError(problem, table.path, "Take that row out, or rescale the column and its layers")
 
 
 def _as_paired(plan: Plan) -> Arrangement:

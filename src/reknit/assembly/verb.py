@@ -123,6 +123,6 @@ def _assemble(
 ) -> Assembly:
     """Run with the threads asked for; the setting of numpy's BLAS is put back afterwards."""
     run = Run(pieces, data, options, progress=progress, out=out)
-    # the streams of a wrong arrangement may overflow; its error is infinite or NaN then, and it is not chosen
+    # the streams of a wrong arrangement may overflow; its error counts as infinite then, and it is not chosen
     with blas_threads(run.layer, options.threads) as threads, np.errstate(over="ignore", invalid="ignore"):
         return write_up(run, run.best(threads, resume=resume))

@@ -77,6 +77,8 @@ def product_norms(stack: Stack) -> Float[np.ndarray, "n n"]:
 
 
 def _unit_rows(features: Float[np.ndarray, "n features"]) -> Float[np.ndarray, "n features"]:
+    if features.shape[1] == 0:  # one hidden unit has no Gram off the diagonal
+        return features
     centred = features - features.mean(1, keepdims=True)
     return np.asarray(centred / np.linalg.norm(centred, axis=1, keepdims=True).clip(1e-30))
 

@@ -43,7 +43,9 @@ def write_up(run: Run, found: Found) -> Assembly:
     margins = pair_margins(plan.weights.scores, pairs, roles.pooled)
     sizes = (plan.problem.blocks, stack.width, stack.hidden, stack.outputs)
     streams, branches = _growth(stack, arrangement, run.x[:STREAM_ROWS].astype(np.float32))
-    reason = _reason(run, found, judged)
+    reason = "; ".join(
+        [_reason(run, found, judged), *(f"the bias {bias} was given to {weight}" for weight, bias in roles.placed)]
+    )
     run.seconds["verify"] = time.perf_counter() - clock
     order = [name for pair in zip(names.ins, names.outs, strict=True) for name in pair]
     return Assembly(
@@ -131,6 +133,7 @@ def _description(run: Run, found: Found, judged: Judgement) -> dict[str, Any]:
         "coherence": plan.weights.coherence,
         "pairs_by_weights": [[roles.ins[i].name, roles.outs[j].name] for i, j in plan.weights.pairs],
         "roles": "by evidence" if roles.pooled else "by shape",
+        "placed_biases": [list(names) for names in roles.placed],
         "floor": dict(judged.floor.parts),
         "fingerprint": run.fingerprint(),
         "unfinished": run.unfinished,

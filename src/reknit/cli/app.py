@@ -6,6 +6,7 @@ Exit statuses: 0 good (``exact``, ``consistent``), 2 bad input or usage, 3 ``amb
 from __future__ import annotations
 
 import io
+import itertools
 import os
 import sys
 from collections.abc import Sequence
@@ -100,5 +101,10 @@ def _as_usage_error(error: Exception, arguments: Sequence[str]) -> UsageError:
             "/".join(parameter.opts) if parameter.param_type_name == "option" else parameter.metavar or parameter.name
         )
         problem = getattr(error, "message", "") or problem
+        given = [b for a, b in itertools.pairwise(arguments) if a in parameter.opts]
+        given += [a.partition("=")[2] for a in arguments if a.partition("=")[0] in parameter.opts and "=" in a]
+        if given and "unable to parse" in problem:  # the parser's own words do not quote what was given
+            kind = "integer" if "integer" in problem else "number"
+            problem = f"{given[-1]!r} is not a valid {kind}"
     verb = arguments[0] if arguments and arguments[0] in VERBS else ""
     return UsageError(problem.strip().rstrip("."), where, f"See {f'reknit {verb}'.strip()} --help")
