@@ -1,9 +1,10 @@
 """A checkpoint brings a plan back as it was; the rest is tested through the verb."""
 
 from nets import random_net
-from reknit.assembly.attempts import Held, Plan, Setting, settings
+from reknit.assembly.attempts import Held, Plan
 from reknit.assembly.checkpoint import load_checkpoint, restore, restore_log, save_checkpoint, state_of
 from reknit.assembly.problem import Search
+from reknit.assembly.settings import Setting, settings
 
 
 def plan_of(net, act=None):

@@ -12,76 +12,41 @@ import itertools
 import math
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float
 
-from reknit.assembly.commutator import NARROWEST, anneal, descend, settle
+from reknit.assembly.commutator import anneal, descend, settle
 from reknit.assembly.hill_climb import delta_norm_order, hill_climb, norm_order
 from reknit.assembly.mean_field import mean_field
 from reknit.assembly.mend import mend
-from reknit.assembly.problem import OutOfTime, Problem, Search
+from reknit.assembly.problem import HELD_ROWS, SCREEN_ROWS, OutOfTime, Problem, Search
+from reknit.assembly.screening import NEARLY, REFINING, prospect, reconsider, screen
+from reknit.assembly.settings import Setting, suppose
 from reknit.assembly.starts import start_order
 from reknit.assembly.trace_ratio import trace_ratio
 from reknit.assembly.weight_pairing import WeightPairing, pair_by_weights
-from reknit.network.activations import activation
-from reknit.network.norms import NORMS, norm
 from reknit.network.stack import Arrangement
 from reknit.solvers.assignment import best_matching, doubly_standardised, edge_margins
 
-COMMON_ACTIVATIONS = ("relu", "gelu", "silu", "tanh", "gelu-tanh", "leaky-relu", "elu", "sigmoid")
-FAMILIES = {"relu": ("leaky-relu",), "gelu": ("silu", "gelu-tanh", "elu"), "tanh": ("sigmoid", "elu")}
-"""Activations that stand for the ones like them when settings are screened: a network is nearly solved under those."""
 TRUSTED_COHERENCE = 3.0
 """Coherence of the weights' matching from which later attempts keep its pairs."""
 MOST_ATTEMPTS = 18
 MOST_WAYS = 1000
 """Arrangements of a pile up to which all are looked at when the attempts have failed."""
-SCREEN_ROWS, HELD_ROWS = 512, 2000
-"""Rows on which settings are compared, and arrangements that ask to be held; the verdict rests on all rows."""
-GLANCE_STEPS, GLANCED, LED = 10, 4, 2
-"""Annealing steps under every common setting where pairs are trusted; how many settings are looked at longer; and of
-how many of these the kin are tried on the order found."""
-CHEAP, LOOKED = 3_000_000, 5
-"""Products of one row's pairing effects up to which untrusted settings are looked at longer, and how many."""
 RESTARTS, HOPEFUL = 3, 0.1
 """New random orders within the first attempt, while its error is below this share of the outputs' variance."""
 NEARLY_PAIRED = 5e-3
 """Share of the variance from which on an order is cooled although its pairs are not trusted."""
-SHALLOW = 32
-"""Blocks up to which a setting is screened from two starts."""
-RECONSIDER, NEARLY, LIKELY = (2, 5, 8, 11, 14, 17), 0.4, 12
-"""Before which attempts the settings are looked at again, if the error is below this share of the outputs' variance."""
+RECONSIDER = (2, 5, 8, 11, 14, 17)
+"""Before which attempts the settings are looked at again."""
 WARM_STEPS = 8
 """Annealing before the first descent: from the puzzle's norm order, 11 steps to the end instead of 11 to 47."""
 TRIED_AGAIN = 2.0
 """By how much a setting's error counts as larger for every attempt it has had, when the next is chosen."""
-REFINING = 30
-"""Steps of the search for pairs and order from the best so far."""
 DOUBT, PATIENT = 0.3, 3
 """Share of each pair that is given up before pairs and order are sought again; failures in a row to end that."""
-
-
-@dataclass(frozen=True)
-class Setting:
-    """What is supposed of the architecture beyond the shapes."""
-
-    activation: str
-    norm: str
-    final_norm: str
-
-    def __str__(self) -> str:
-        final = f", final norm {self.final_norm}" if self.final_norm != "none" else ""
-        return f"{self.activation}, norm {self.norm}{final}"
-
-
-def settings(act: str | None, block_norm: str | None) -> list[Setting]:
-    """The combinations to try, common ones first: what the user names is kept, the rest runs through what is common."""
-    acts = COMMON_ACTIVATIONS if act is None else (activation(act).name,)
-    norms = tuple(NORMS) if block_norm is None else (norm(block_norm).name,)
-    pairs = [(kind, final) for kind in norms for final in dict.fromkeys((kind, "none"))]
-    return [Setting(a, kind, final) for kind, final in pairs for a in acts]
 
 
 @dataclass(frozen=True)
@@ -124,13 +89,7 @@ class Plan:
 
     def suppose(self, setting: Setting) -> Problem:
         """The problem under another setting."""
-        stack = replace(
-            self.problem.stack,
-            activation=activation(setting.activation),
-            norm=norm(setting.norm),
-            final_norm=norm(setting.final_norm),
-        )
-        return replace(self.problem, stack=stack)
+        return suppose(self.problem, setting)
 
     def pair(self) -> WeightPairing:
         """Propose pairs from the weights; the published method uses the trace ratio alone."""
@@ -175,7 +134,7 @@ class Plan:
             every = [Arrangement(order[:n], order[n:]) for order in orders]
         else:
             every = [Arrangement(ins, outs) for ins, outs in itertools.product(orders, orders)]
-        for setting in sorted(self.choices, key=self._prospect):
+        for setting in sorted(self.choices, key=lambda s: prospect(self, s)):
             search = self.make_search(self.suppose(setting), self.seed)
             for arrangement in every:
                 search.check_time()
@@ -190,11 +149,11 @@ class Plan:
         if number == 0 and len(self.choices) > 1 and not self.trusted:
             return  # neither pairs nor setting are known: nothing to start from before the settings are screened
         if number == 1 and len(self.choices) > 1:
-            self._screen()
+            screen(self)
             if self.solved:
                 return
         if number in RECONSIDER and len(self.choices) > 1:
-            self._reconsider(number)
+            reconsider(self, number)
             if self.solved:
                 return
         setting, before = self._setting(number), self.held
@@ -306,110 +265,14 @@ class Plan:
             return hill_climb(search, start_order(search.problem, pairs, self.start, search.generator))
         return hill_climb(search, given.reordered(order), ranking=self.start == "delta-norm")
 
-    def _screen(self) -> None:
-        """Rank the settings by what short searches leave: first one of each family, then the kin of the likeliest."""
-        first = [s for s in self.choices if s.final_norm == s.norm and s.activation in FAMILIES] or self.choices
-        for setting in first:
-            self.promise[setting] = self._glance(setting) if self.trusted else self._short_mean_field(setting)
-            if self.solved:
-                return
-        if not self.trusted:
-            self._look_longer(first)
-            return  # kindred settings are compared on what the first attempt finds
-        ordered: dict[Setting, Arrangement] = {}
-        for setting in sorted(first, key=lambda s: self.promise[s])[:GLANCED]:
-            self.promise[setting], ordered[setting] = self._short_search(setting)
-            if self.solved:
-                return
-        for leader in sorted(ordered, key=lambda s: self.promise[s])[:LED]:
-            for setting in self.choices:
-                same_norms = (setting.norm, setting.final_norm) == (leader.norm, leader.final_norm)
-                like = same_norms and setting.activation in FAMILIES.get(leader.activation, ())
-                bare = setting.activation == leader.activation and setting.norm == leader.norm
-                if like or bare:  # the leader itself too, so that all had as many steps
-                    search = self.make_search(self.suppose(setting), self.seed * 1000 + 700)
-                    error, found = descend(search, ordered[leader], iterations=5, patience=2)
-                    self.promise[setting] = min(error, self.promise.get(setting, np.inf))
-                    self.keep(setting, found, search.problem.mse(found, HELD_ROWS))
-                    if self.solved:
-                        return
-        for setting, error in self.promise.items():
-            self._note(setting, error)
-
-    def _reconsider(self, number: int) -> None:
-        """Put the order right under every likely setting from the best arrangement: its pairs may well be right."""
-        if self.held is None or self.held.mse > NEARLY * self.problem.variance:
-            return
-        pairs_and_order = self.held.arrangement
-        for setting in sorted(self.choices, key=self._prospect)[:LIKELY]:
-            search = self.make_search(self.suppose(setting), self.seed * 1000 + 600 + number)
-            error, arrangement = descend(search, pairs_and_order, iterations=6, patience=2)
-            self.promise[setting] = min(error, self.promise.get(setting, np.inf))
-            self.keep(setting, arrangement, search.problem.mse(arrangement, HELD_ROWS))
-            if self.solved:
-                return
-
-    def _prospect(self, setting: Setting) -> float:
-        """The promise of a setting, or that of the likeliest looked at which is of its norms and family."""
-        if setting in self.promise:
-            return self.promise[setting]
-        kin = [a for a, others in FAMILIES.items() if setting.activation in (a, *others)]
-        alike = [e for s, e in self.promise.items() if s.norm == setting.norm and s.activation in kin]
-        return min(alike, default=np.inf)
-
-    def _glance(self, setting: Setting) -> float:
-        """What a few annealing steps leave of the outputs at their best; tells norms apart, not kindred activations."""
-        search = self.make_search(self.suppose(setting), self.seed * 1000 + 400)
-        start = start_order(search.problem, self.weights.pairs, self.start, search.generator)
-        anneal(search, start, GLANCE_STEPS)
-        return search.best[0] if search.best is not None else np.inf
-
-    def _look_longer(self, settings: list[Setting]) -> None:
-        """Follow the likeliest settings for longer where that is cheap; what it finds may be held."""
-        items, hidden = self.problem.stack.in_weight.shape[:2]
-        if items**2 * hidden * self.problem.stack.width > CHEAP:
-            return
-        for setting in sorted(settings, key=lambda s: self.promise[s])[:LOOKED]:
-            search = self.make_search(self.suppose(setting), self.seed * 1000 + 550)
-            prior = np.exp(0.5 * self.weights.scores.clip(-6, 6))
-            found = mean_field(search, search.generator.permutation(items).tolist(), prior, steps=REFINING).arrangement
-            error, found = descend(search, found, iterations=10, patience=2)
-            self.promise[setting] = min(error, self.promise[setting])
-            self.keep(setting, found, search.problem.mse(found, HELD_ROWS))
-            if self.solved:
-                return
-
-    def _short_search(self, setting: Setting) -> tuple[float, Arrangement]:
-        """What a few steps with trusted pairs leave, and in which order; the same draws for every setting."""
-        search = self.make_search(self.suppose(setting), self.seed * 1000 + 500)
-        found: list[tuple[float, Arrangement]] = []
-        tries = ((self.start, 20), ("random", 30))
-        for start, steps in tries if self.problem.blocks <= SHALLOW else tries[:1]:
-            arrangement = start_order(search.problem, self.weights.pairs, start, search.generator)
-            found.append(descend(search, anneal(search, arrangement, steps), iterations=8, patience=3))
-            if found[-1][0] < self.problem.solved_below:
-                self.keep(setting, found[-1][1], search.problem.mse(found[-1][1], HELD_ROWS))
-                break
-        return min(found, key=lambda pair: pair[0])
-
-    def _short_mean_field(self, setting: Setting) -> float:
-        """What a few steps of a mean field leave, on rows they have not seen; the same draws for every setting."""
-        search = self.make_search(self.suppose(setting), self.seed * 1000 + 500)
-        items = len(self.problem.stack.in_weight)
-        order = search.generator.permutation(items).tolist()
-        prior = np.exp(0.5 * self.weights.scores.clip(-6, 6))
-        found = mean_field(search, order, prior, steps=5, rows=300, first_rows=800, finest=NARROWEST)
-        rounded = search.problem.mse(found.arrangement, SCREEN_ROWS)
-        # the mixture's residual is steadier, the rounded arrangement's tells kindred settings apart
-        return float(np.sqrt(min(found.unexplained[-2:]) * rounded)) if found.unexplained else np.inf
-
-    def _note(self, setting: Setting, mse: float) -> None:
+    def note(self, setting: Setting, mse: float) -> None:
+        """Remember the least error seen under a setting."""
         self.tried[setting] = min(mse, self.tried.get(setting, np.inf))
 
     def _take(self, search: Search, setting: Setting, arrangement: Arrangement) -> None:
         for candidate in self._candidates(search, arrangement):
             mse = search.problem.mse(candidate, HELD_ROWS)
-            self._note(setting, mse)
+            self.note(setting, mse)
             for other, error in self._others(candidate, setting, mse):
                 self.keep(other, candidate, error)
             self.keep(setting, candidate, mse)
@@ -427,7 +290,7 @@ class Plan:
             if other != setting:
                 problem = self.suppose(other)
                 error = problem.mse(arrangement, SCREEN_ROWS)
-                self._note(other, error)
+                self.note(other, error)
                 if error < 0.9 * mse:
                     yield other, problem.mse(arrangement, HELD_ROWS)
 

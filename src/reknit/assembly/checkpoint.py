@@ -9,8 +9,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from reknit.assembly.attempts import MOST_ATTEMPTS, Held, Plan, Setting
+from reknit.assembly.attempts import MOST_ATTEMPTS, Held, Plan
 from reknit.assembly.folder import ASSEMBLY_FILE
+from reknit.assembly.settings import Setting
 from reknit.containers.write import write_file
 from reknit.errors import InputError, OutputError, UsageError
 from reknit.network.stack import Arrangement

@@ -5,8 +5,8 @@ from __future__ import annotations
 import shlex
 from dataclasses import dataclass
 
-from reknit.assembly.attempts import settings
 from reknit.assembly.problem import LARGEST
+from reknit.assembly.settings import settings
 from reknit.assembly.starts import STARTS
 from reknit.errors import UsageError
 

@@ -14,6 +14,8 @@ from reknit.assembly.result import Step
 from reknit.network.stack import Arrangement, Stack, Trace
 from reknit.solvers.ordering import inversions
 
+SCREEN_ROWS, HELD_ROWS = 512, 2000
+"""Rows on which settings are compared, and arrangements that ask to be held; the verdict rests on all rows."""
 LARGEST = 1e15
 """The largest number a table may hold: beyond it the squares of sums of float32 numbers overflow."""
 

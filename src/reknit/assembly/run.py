@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 import reknit
-from reknit.assembly.attempts import HELD_ROWS, MOST_ATTEMPTS, Held, Plan, settings
+from reknit.assembly.attempts import MOST_ATTEMPTS, Held, Plan
 from reknit.assembly.checkpoint import (
     Log,
     State,
@@ -25,8 +25,9 @@ from reknit.assembly.checkpoint import (
 from reknit.assembly.floor import Steps, measure_floor
 from reknit.assembly.mend import polish
 from reknit.assembly.options import Options
-from reknit.assembly.problem import LARGEST, OutOfTime, Problem, Search
+from reknit.assembly.problem import HELD_ROWS, LARGEST, OutOfTime, Problem, Search
 from reknit.assembly.roles import Roles, candidate_roles, stack_of, steps_of
+from reknit.assembly.settings import settings
 from reknit.containers import Pile, read_pile
 from reknit.containers.table import Table, read_table
 from reknit.errors import TableError
