@@ -38,6 +38,7 @@ def loaded(*arguments: str) -> list[str]:
 
 
 def main(argv: list[str]) -> None:
+    """Time whole commands, taken in turn, and look at what help and inspect load."""
     chosen = options("commands", argv, rounds=3)
     seconds: dict[str, list[float]] = {name: [] for name in COMMANDS}
     for _ in range(chosen.rounds):

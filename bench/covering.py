@@ -62,6 +62,7 @@ def run_one(job: dict[str, Any], threads: int, budget: float) -> dict[str, Any]:
 
 
 def main(argv: list[str]) -> None:
+    """Run what is not run yet, print the tables, and stop at a claim that the key calls wrong."""
     chosen = options("covering", argv, budget=60.0, total=None, workers=1)
     lines = Lines("covering", chosen.fresh)
     known = {json.dumps(line["key"]): line for line in lines.read()}

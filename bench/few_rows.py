@@ -108,6 +108,7 @@ def fewest(lines: Lines, method: str, seed: int, threads: int, verdict: str | No
 
 
 def main(argv: list[str]) -> None:
+    """Bisect the fewest rows, run the noisy tables and the formats, print both tables."""
     chosen = options("few_rows", argv)
     threads = chosen.threads
     lines = Lines("few_rows", chosen.fresh)

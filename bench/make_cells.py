@@ -50,6 +50,7 @@ def greedy_array(rng: random.Random, candidates: int) -> list[Cell]:
 
 
 def main() -> None:
+    """Print the covering array and its seeds."""
     rng = random.Random(20260601)
     cells = min((greedy_array(rng, 1000) for _ in range(200)), key=len)
     assert len(cells) <= MOST_CELLS

@@ -58,6 +58,7 @@ def put_in_order(search: Search, start: Arrangement) -> Arrangement:
 
 
 def main(blocks: int, seed: int, threads: int) -> None:
+    """Order one synthetic network and print what it took as one JSON object."""
     threadpool_limits(threads, user_api="blas")
     problem, start = synthetic(blocks, seed), nearby(blocks, seed)
     truth = Arrangement(tuple(range(blocks)), tuple(range(blocks)))

@@ -50,6 +50,7 @@ def solve_renamed(folder: Path, seed: int, threads: int) -> Assembly:
 
 
 def main(argv: list[str]) -> None:
+    """Time pair and order from three starts, taken in turn, and stop short of a ratio of 25."""
     chosen = options("puzzle", argv, rounds=3, repeats=3)
     threads, lines = chosen.threads, Lines("puzzle", fresh=True)
     truth = puzzle_truth()

@@ -36,6 +36,7 @@ def exponent(depths: list[int], values: list[float]) -> float:
 
 
 def main(argv: list[str]) -> None:
+    """Run every depth, print the table and the fitted exponents."""
     chosen = options("scaling", argv)
     lines = Lines("scaling", chosen.fresh)
     rows, medians = [], {}

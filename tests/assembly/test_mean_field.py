@@ -4,6 +4,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from test_weight_pairing import pooled_stack
 
 from nets import random_net, trained_net
@@ -39,6 +41,15 @@ def test_pairing_effects_are_derivatives_by_the_mixture(act, normed):
                 shifted[order[k], j] += sign * step
                 answers.append((mixed(stack, shifted).forward(x, arrangement) * direction).sum(1))
             np.testing.assert_allclose(found[:, k, j], (answers[0] - answers[1]) / (2 * step), rtol=1e-5, atol=1e-8)
+
+
+@given(st.integers(1, 5), st.integers(0, 1000))
+def test_wanted_pairing_effects_are_those_of_all_and_the_rest_is_nothing(blocks, seed):
+    net = random_net(seed % 7, blocks=blocks, rows=5)
+    trace = net.stack.trace(net.x, np.ones((5, 1), np.float32), net.truth)
+    wanted = np.random.default_rng(seed).random((blocks, blocks)) < 0.4
+    found = pairing_effects(net.stack, trace, wanted)
+    np.testing.assert_allclose(found, np.where(wanted, pairing_effects(net.stack, trace), 0), rtol=1e-4, atol=1e-5)
 
 
 def test_centred_effects_ignore_what_no_exchange_can_change():

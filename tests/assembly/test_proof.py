@@ -20,6 +20,7 @@ from reknit.assembly.proof import (
     prove,
     rejection_level,
     row_weights,
+    score_exactly,
 )
 from reknit.network.activations import activation
 from reknit.network.norms import norm
@@ -209,6 +210,24 @@ def test_without_rows_or_moves_there_is_nothing_to_reject():
     assert (proof.counts, proof.undecided, proof.rejected_z) == ({}, (), {})
 
 
+@pytest.mark.parametrize("coarse", [0.0, 1e-3])
+def test_arrangements_further_off_are_scored_by_the_same_rules(coarse):
+    """On moves, where the plain loop is an oracle; with the simulated errors of coarse weights, too."""
+    net = random_net(6, blocks=4, rows=60, outputs=2)
+    weights = {"in_weight": np.full_like(net.stack.in_weight, coarse)} if coarse else {}
+    steps = replace(no_steps(net), weights=weights)
+    error, floor = setting(net.stack, net.x, net.y, net.truth, steps)
+    moves = all_moves(4)
+    expected = reference(net.stack, net.x, error, net.truth, floor, sigma2_of(error, floor))
+    found = score_exactly(net.stack, net.x, error, net.truth, floor, [move.apply(net.truth) for move in moves])
+    np.testing.assert_allclose([z for z, _ in found], [expected[move] for move in moves], rtol=1e-6)
+    answers = net.stack.to(np.float64).forward(net.x.astype(np.float64), net.truth)
+    for move, (_, change) in zip(moves, found, strict=True):
+        moved = net.stack.to(np.float64).forward(net.x.astype(np.float64), move.apply(net.truth))
+        after = mean_square(error + answers - moved)
+        assert change == pytest.approx(after - mean_square(error), rel=1e-6)
+
+
 def commuting_pair(seed):
     """Four blocks, the middle two of which read one half of the stream and write the other: their order is open."""
     rng = np.random.default_rng(seed)
@@ -265,7 +284,7 @@ def test_a_move_without_effect_is_not_rejected_for_the_rounding_of_an_outlying_r
 def test_ordinary_rows_count_in_full(rows, seed):
     x = np.random.default_rng(seed).standard_normal((rows, 4)) + 3
     norms = np.linalg.norm(x, axis=1)
-    weights = row_weights(x)
+    weights = row_weights(norms)
     assert ((weights > 0) & (weights <= 1)).all()
     np.testing.assert_array_equal(weights[norms <= 3 * np.median(norms)], 1)
-    assert row_weights(np.zeros((rows, 4))).tolist() == [1.0] * rows
+    assert row_weights(np.zeros(rows)).tolist() == [1.0] * rows

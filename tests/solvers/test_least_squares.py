@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reknit.solvers.least_squares import damped_solution
+from reknit.solvers.least_squares import damped_solution, solve
 
 CLOSE = {"rtol": 1e-7, "atol": 1e-7}
 shapes = st.tuples(st.integers(1, 7), st.integers(1, 7))
@@ -72,3 +72,24 @@ def test_columns_of_zeros_get_no_weight_and_inputs_stay_as_they_are(shape):
     assert damped_solution(columns, target, 0.1)[1] == 0
     assert not damped_solution(np.zeros(shape), np.ones(shape[0]), 0.1).any()
     np.testing.assert_array_equal(columns, before)
+
+
+@given(st.integers(2, 39), st.floats(0, 6), st.integers(0, 10**6))
+def test_copies_of_one_large_column_have_a_solution(unknowns, size, seed):
+    """Blocks that are copies of each other: their damping is lost beside their columns, to the last bit."""
+    rng = np.random.default_rng(seed)
+    columns = 1e-3 * rng.standard_normal((256, unknowns), np.float32)
+    columns[:, : rng.integers(2, unknowns + 1)] = (10**size * rng.standard_normal((256, 1))).astype(np.float32)
+    assert np.isfinite(damped_solution(columns, rng.standard_normal(256, np.float32), 1e-6)).all()
+
+
+def test_a_singular_system_has_the_solution_of_least_norm():
+    matrix, right = np.ones((2, 2), np.float32), np.array([2.0, 2.0], np.float32)
+    found = solve(matrix, right)
+    np.testing.assert_allclose(found, [1, 1], rtol=1e-6)
+    assert found.dtype == np.float32
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_what_is_no_number_stays_so(bad):
+    assert np.isnan(solve(np.array([[1.0, bad], [bad, 1.0]]), np.ones((2, 3)))).all()

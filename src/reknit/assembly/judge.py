@@ -11,7 +11,7 @@ from jaxtyping import Float
 
 from reknit.assembly.floor import Floor, Steps, measure_floor
 from reknit.assembly.problem import mean_square
-from reknit.assembly.proof import Proof, Tested, prove, row_weights
+from reknit.assembly.proof import Proof, Tested, prove, score_exactly
 from reknit.assembly.result import Move, Residual, Verdict
 from reknit.network.stack import Arrangement, Stack
 
@@ -89,7 +89,7 @@ def _twins(
     weights = np.concatenate([stack.in_weight.reshape(stack.blocks, stack.hidden * stack.width), stack.in_bias], 1)[
         list(arrangement.ins)
     ]
-    rows = x[:TWIN_ROWS].astype(stack.in_weight.dtype)
+    rows = x[:TWIN_ROWS]
     pairs = zip(arrangement.ins, arrangement.outs, strict=True)
     added = np.stack([stack.branch(rows, i, o).reshape(-1) for i, o in pairs])
     trials: list[tuple[tuple[str, ...], Arrangement]] = []
@@ -104,16 +104,10 @@ def _twins(
         trials.append((pieces, arrangement.reordered(order)))
     if not trials:
         return []
-    weight = row_weights(x)[:, None]
-    weighted = weight * error
-    double, sigma2 = stack.to(np.float64), max(mean_square(weighted), floor.white)
-    own, found = double.forward(x, arrangement), []
-    for moved, trial in trials:
-        delta = weight * (double.forward(x, trial) - own)
-        size, overlap = float(np.square(delta).sum()), float((delta * weighted).sum())
-        z = (size - max(overlap, 0.0)) / math.sqrt(size * sigma2) if size > 0 else 0.0
-        if z < level:
-            found.append(Move("exchange", moved, (size - 2 * overlap) / max(error.size, 1), z))
+    scores = score_exactly(stack, x, error, arrangement, floor, [trial for _, trial in trials])
+    found = [
+        Move("exchange", moved, change, z) for (moved, _), (z, change) in zip(trials, scores, strict=True) if z < level
+    ]
     known = {frozenset(move.pieces) for move in _identical(names)}
     return [move for move in found if frozenset(move.pieces) not in known]
 
@@ -174,7 +168,7 @@ def judge(
         empty = Proof(0.0, {}, {}, (), None)
         return Judgement("failed", _why_not(mse, variance, floor, steps, len(y)), residual, (), empty, floor)
     proof = prove(stack, single, error, arrangement, floor, pulls=not reproduced)
-    same = _identical(names) + _twins(stack, x, error, arrangement, floor, proof.level, names)
+    same = _identical(names) + _twins(stack, single, error, arrangement, floor, proof.level, names)
     known = {frozenset(move.pieces) for move in same}
     undecided = (*same, *(m for m in (_named(t, names) for t in proof.undecided) if frozenset(m.pieces) not in known))
     needed = _bits_needed(len(arrangement), pooled) + SPARE_BITS

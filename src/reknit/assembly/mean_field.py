@@ -30,6 +30,7 @@ from reknit.assembly.commutator import FINEST, LEAST_WIDTH, WIDEST, inversion_ef
 from reknit.assembly.problem import Search, mean_square
 from reknit.network.stack import Arrangement, Stack, Trace
 from reknit.solvers.assignment import best_matching, sinkhorn
+from reknit.solvers.least_squares import solve
 from reknit.solvers.ordering import sort_by_position
 from reknit.solvers.pool_matching import best_pairs, scale_to_pool
 
@@ -79,12 +80,12 @@ def _centred(
     if pooled:
         system, target = np.diag(rows + columns) + variance + variance.T, by_row + by_column
         system = system + 1e-6 * float(rows.mean()) * np.eye(n, dtype=variance.dtype)
-        terms = np.linalg.solve(system, target.T).T
-        return effects - terms[:, :, None] - terms[:, None, :]
+        terms = solve(system, target.T).T
+        return np.asarray(effects - terms[:, :, None] - terms[:, None, :])
     system = np.block([[np.diag(rows), variance], [variance.T, np.diag(columns)]])
     system = system + 1e-6 * float(rows.mean()) * np.eye(2 * n, dtype=variance.dtype)
-    both = np.linalg.solve(system, np.concatenate([by_row, by_column], 1).T).T
-    return effects - both[:, :n, None] - both[:, None, n:]
+    both = solve(system, np.concatenate([by_row, by_column], 1).T).T
+    return np.asarray(effects - both[:, :n, None] - both[:, None, n:])
 
 
 def _update(
@@ -105,7 +106,7 @@ def _update(
     gram = scaled @ scaled.T + placed @ placed.T
     noise = MODEL_NOISE * mean_square(residual) + 1e-12 * float(gram.diagonal().mean()) + 1e-30
     gram[np.diag_indices_from(gram)] += noise
-    weights = np.linalg.solve(gram, residual)
+    weights = solve(gram, residual)
     change = (scaled.T @ weights).reshape(mixture.shape) * deviation
     return change, (placed.T @ weights) * width
 

@@ -22,7 +22,7 @@ exactly, in float64, on growing numbers of rows up to all of them.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
 
@@ -113,14 +113,17 @@ class _Sums:
         spread = np.square(self.common / size).mean(0) if len(self.common) else np.zeros_like(size)
         return np.asarray(np.sqrt(sigma2 / size + spread))
 
+    def change(self) -> Float[np.ndarray, " moves"]:
+        """What each move adds to the mean squared error."""
+        return np.asarray((self.size - 2 * self.overlap) / max(self.count, 1))
+
     def z(self, sigma2: float) -> Float[np.ndarray, " moves"]:
         """Standard errors from the moved arrangement; 0 where the move changes nothing."""
         return np.where(self.size > 0, (1 - self.pull().clip(0)) / self.standard_error(sigma2), 0.0)
 
 
-def row_weights(x: Float[np.ndarray, "rows width"]) -> Float[np.ndarray, " rows"]:
-    """1 for ordinary rows, less for those whose inputs are more than ``OUTLYING`` times the median row's."""
-    norms = np.linalg.norm(x.astype(np.float64), axis=1)
+def row_weights(norms: Float[np.ndarray, " rows"]) -> Float[np.ndarray, " rows"]:
+    """By the norm of each row's inputs: 1 for ordinary rows, less beyond ``OUTLYING`` times the median."""
     return np.asarray(1 / np.maximum(norms / max(OUTLYING * float(np.median(norms)), 1e-300), 1.0))
 
 
@@ -176,7 +179,7 @@ class _Tester:
     ) -> None:
         norms = np.linalg.norm(x.astype(np.float64), axis=1)
         ordinary = np.argsort(np.abs(norms - np.median(norms)), kind="stable")
-        self.weight = row_weights(x)[ordinary, None]
+        self.weight = row_weights(norms)[ordinary, None]
         self.stack, self.x, self.error = stack, x[ordinary], self.weight * error[ordinary]
         self.arrangement, self.floor, self.level = arrangement, floor, level
         self.draws = self.weight * floor.draws[:, ordinary]
@@ -194,8 +197,7 @@ class _Tester:
         """Note what the sums say; a mean square effect below ``least`` stays open. Returns the moves still open."""
         z, pull, error = sums.z(self.sigma2), sums.pull(), sums.standard_error(self.sigma2)
         z = np.where(sums.size < least * sums.count, np.minimum(z, 0.999 * self.level), z)
-        change = (sums.size - 2 * sums.overlap) / max(sums.count, 1)
-        columns = (z.tolist(), pull.tolist(), (pull / error).tolist(), change.tolist())
+        columns = (z.tolist(), pull.tolist(), (pull / error).tolist(), sums.change().tolist())
         for move, *values in zip(moves, *columns, strict=True):
             self.tested[move] = Tested(move, *values)
         return [m for m in moves if self.tested[m].z < self.level]
@@ -244,17 +246,37 @@ class _Tester:
             self.tested[move] = Tested(move, bounded, known.pull, known.pull_z, known.change)
         return [m for m, ok in zip(moves, safe.tolist(), strict=True) if not ok]
 
-    def exactly(self, moves: list[Rearrangement], rows: int) -> list[Rearrangement]:
-        """Round 3, in float64; returns the moves still open."""
-        if not moves:
-            return []
+    def effects(self, trials: Sequence[Arrangement], rows: int) -> Iterator[_Sums]:
+        """What arrangements change in the answers of the first rows, exactly and in float64."""
         stack, x = self.stack.to(np.float64), self.x[:rows].astype(np.float64)
         own = stack.forward(x, self.arrangement)
-        open_moves = []
-        for move in moves:
-            delta = stack.forward(x, move.apply(self.arrangement)) - own
-            open_moves += self.record([move], self.sums(delta[None], slice(0, rows)))
-        return open_moves
+        for trial in trials:
+            yield self.sums((stack.forward(x, trial) - own)[None], slice(0, rows))
+
+    def exactly(self, moves: list[Rearrangement], rows: int) -> list[Rearrangement]:
+        """Round 3, in float64; returns the moves still open."""
+        trials = [move.apply(self.arrangement) for move in moves]
+        found = zip(moves, self.effects(trials, rows), strict=True) if moves else ()
+        return [left for move, sums in found for left in self.record([move], sums)]
+
+
+def score_exactly(
+    stack: Stack,
+    x: Float[np.ndarray, "rows width"],
+    error: Float[np.ndarray, "rows outputs"],
+    arrangement: Arrangement,
+    floor: Floor,
+    trials: Sequence[Arrangement],
+) -> list[tuple[float, float]]:
+    """z and change of arrangements that are no single move away, by the rules of ``prove`` and on all rows.
+
+    Args:
+        stack, x, error, arrangement, floor: as for ``prove``.
+        trials: the arrangements.
+    """
+    tester = _Tester(stack, x, error, arrangement, floor, 0.0)
+    effects = tester.effects(trials, len(x))
+    return [(float(sums.z(tester.sigma2)[0]), float(sums.change()[0])) for sums in effects]
 
 
 def prove(

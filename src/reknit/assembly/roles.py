@@ -167,6 +167,7 @@ def steps_of(roles: Roles, table: Table, noise: float) -> Steps:
     """Rounding steps of pieces stored coarser than float32, and of the table's columns."""
 
     def coarse(pieces: tuple[Piece, ...], kind: str) -> Float[np.ndarray, "*shape"] | None:
+        """The steps of all weights or biases of a role, 0 for pieces not coarse; None if none is."""
         dtypes = {p.dtype if kind == "weight" else p.bias_dtype for p in pieces} - {"float32", "float64", None}
         if not dtypes:
             return None

@@ -8,6 +8,22 @@ import numpy as np
 from jaxtyping import Float
 
 
+def solve(matrix: Float[np.ndarray, "n n"], right: Float[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape"]:
+    """The solution of a square system for one right side, [n], or several, [n, m]: in its dtype, worked out in float64.
+
+    Where the matrix is singular to the last bit (columns that are copies of each other, and so large that their damping
+    is lost beside them), the solution of least norm. Not a number where the matrix holds what is none.
+    """
+    wide, target = matrix.astype(np.float64), right.astype(np.float64)
+    if not np.isfinite(wide).all():
+        return np.full_like(right, np.nan)
+    try:
+        found = np.linalg.solve(wide, target)
+    except np.linalg.LinAlgError:
+        found = np.linalg.lstsq(wide, target, rcond=None)[0]
+    return np.asarray(found, dtype=right.dtype)
+
+
 def damped_solution(
     columns: Float[np.ndarray, "rows unknowns"], target: Float[np.ndarray, " rows"], damping: float
 ) -> Float[np.ndarray, " unknowns"]:
@@ -29,5 +45,5 @@ def damped_solutions(
     scale = max(float(gram.diagonal().sum()) / unknowns, 1e-30)
     right = columns.T @ target if primal else target
     identity = np.eye(len(gram), dtype=gram.dtype)
-    found = [np.linalg.solve(gram + damping * scale * identity, right) for damping in dampings]
+    found = [solve(gram + damping * scale * identity, right) for damping in dampings]
     return found if primal else [columns.T @ solution for solution in found]
