@@ -132,16 +132,16 @@ def test_failure_rate_from_random_orders(act, normed, most, record_property):
 
 
 def test_cooling_ends_what_annealing_and_descent_leave():
-    """RMS-normed tanh blocks of large branches: one attempt of annealing and descent fails on a third of them."""
+    """RMS-normed tanh blocks of large branches. Measured, of 16: descent fails on 7 and 6, with cooling on 1 and 0."""
     left, cooled = 0, 0
-    for seed in range(8):
+    for seed in range(16):
         net = random_net(seed, blocks=16, act="tanh", normed="rms", rows=1500, size=0.3)
         left += solve(net.problem, shuffled(16, seed), seed)[1] != net.truth
         search = Search(net.problem, seed)
         found = settle(search, anneal(search, shuffled(16, seed)), np.inf)[1]
         cooled += found != net.truth
         assert set(zip(found.ins, found.outs, strict=True)) == {(k, k) for k in range(16)}
-    assert cooled <= left
+    assert cooled <= 2 < left
 
 
 @pytest.mark.parametrize("blocks", [1, 2, 3, 8])
