@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from safetensors.numpy import save_file
 
 from reknit.containers import read_pile
-from reknit.containers.pile import natural_key
+from reknit.containers.naming import natural_key
 from reknit.errors import ContainerError, PileError, ReknitError
 
 W = np.arange(6, dtype=np.float32).reshape(2, 3)

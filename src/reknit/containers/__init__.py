@@ -8,5 +8,6 @@ from reknit.containers.container import Container, TensorInfo
 from reknit.containers.opening import open_container
 from reknit.containers.pieces import Piece
 from reknit.containers.pile import Pile, read_pile
+from reknit.containers.tensors import Tensors, read_tensors
 
-__all__ = ["Container", "Piece", "Pile", "TensorInfo", "open_container", "read_pile"]
+__all__ = ["Container", "Piece", "Pile", "TensorInfo", "Tensors", "open_container", "read_pile", "read_tensors"]

@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-import re
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from reknit.containers.container import Container, is_printable
-from reknit.containers.file_bytes import unreadable
+from reknit.containers.container import Container
+from reknit.containers.naming import Label, find_files, label, natural_key, unique_names
 from reknit.containers.opening import open_container
 from reknit.containers.pieces import Parts, Piece, group, read_piece
-from reknit.containers.safetensors_file import INDEX_SUFFIX, ShardedSafetensors
-from reknit.errors import PileError
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,37 +74,10 @@ def read_pile(path: str | Path) -> Pile:
         PileError: there are no pieces, or one is not a linear layer's; the sentence names the piece or file.
     """
     path = Path(path)
-    containers = [open_container(file) for file in _files(path)]
+    containers = [open_container(file) for file in find_files(path)]
     named = _named(path, _grouped(containers))
     pieces = [read_piece(name, parts) for name, parts in named.items()]
     return Pile(path, tuple(sorted(pieces, key=lambda piece: natural_key(piece.name))))
-
-
-def natural_key(name: str) -> tuple[list[str | int], str]:
-    """A sort key that puts ``piece_2`` before ``piece_10``."""
-    return [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", name)], name
-
-
-def _files(path: Path) -> list[Path]:
-    """The containers in a folder (an index stands for its shards), or the one file given."""
-    try:
-        if not path.is_dir():
-            return [path]
-        found = sorted(path.iterdir(), key=lambda file: natural_key(file.name))
-        folders = [file.name for file in found if file.is_dir() and not file.name.startswith(".")]
-    except (OSError, ValueError) as error:
-        raise unreadable(path, error) from None
-    for name in folders:
-        raise PileError(f"holds the folder {name!r}; a pile is a flat folder of files", path, "Move it elsewhere")
-    for file in found:
-        if not is_printable(file.name):
-            raise PileError(f"holds a file with an unprintable name: {file.name!a}", path, "Rename it")
-    indexes = [file for file in found if file.name.endswith(INDEX_SUFFIX) and not file.name.startswith(".")]
-    shards = {shard for index in indexes for shard in ShardedSafetensors(index).files}
-    single = [f for f in found if not f.name.startswith(".") and f.suffix != ".json" and f not in shards]
-    if not indexes and not single:
-        raise PileError("is a folder without pieces", path, "Name the folder that holds the weight files")
-    return indexes + single
 
 
 def _grouped(containers: list[Container]) -> list[list[Parts]]:
@@ -129,25 +98,10 @@ def _grouped(containers: list[Container]) -> list[list[Parts]]:
 
 def _named(path: Path, groups: list[list[Parts]]) -> dict[str, Parts]:
     """Every piece by a name of its own."""
-    several = len(groups) > 1
-    drafts = [(parts, _name(parts, len(group) == 1, several)) for group in groups for parts in group]
-    count = Counter(name for _, name in drafts)
-    named: dict[str, Parts] = {}
-    for parts, draft in drafts:
-        name = draft
-        if count[draft] > 1:
-            name = f"{parts.file.name}:{parts.prefix}" if ":" in draft and parts.prefix else parts.file.name
-        if name in named or (name != draft and name in count):
-            raise PileError(f"two pieces would be named {name!r}", path, "Rename one of the files")
-        named[name] = parts
-    return named
+    labels = [[_label(parts) for parts in group] for group in groups]
+    return dict(zip(unique_names(path, labels), (parts for group in groups for parts in group), strict=True))
 
 
-def _name(parts: Parts, alone: bool, several: bool) -> str:
+def _label(parts: Parts) -> Label:
     (container, _) = next(iter(parts.tensors.values()))
-    stem = container.stem if isinstance(container, ShardedSafetensors) else parts.file.stem
-    if container.unnamed:
-        return parts.prefix or stem
-    if alone or not parts.prefix:
-        return stem
-    return f"{stem}:{parts.prefix}" if several else parts.prefix
+    return label(container, parts.file, parts.prefix)
