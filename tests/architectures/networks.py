@@ -1,0 +1,62 @@
+"""What the tests of the architectures share: random weights, export on the meta device, the real checkpoints."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+import torch
+
+from reknit.architectures.load import hold
+
+
+def random_state(module, seed=0, dtype=torch.float64):
+    """Weights for a module, one tensor for each that is tied; variances are positive."""
+    generator = torch.Generator().manual_seed(seed)
+    made = {}
+    for key, value in module.state_dict(keep_vars=True).items():
+        if id(value) in made:
+            continue
+        if not value.is_floating_point():
+            made[id(value)] = key, torch.arange(value.numel()).reshape(value.shape)
+            continue
+        drawn = torch.randn(value.shape, dtype=dtype, generator=generator) * 0.3
+        made[id(value)] = key, drawn.abs() + 0.5 if key.endswith("running_var") else drawn
+    return dict(made.values())
+
+
+def build(architecture, config):
+    """The module of a config, without numbers."""
+    with torch.device("meta"):
+        return architecture(config)
+
+
+def filled(architecture, config, seed=0, dtype=torch.float64):
+    """The module of a config with random numbers."""
+    module = build(architecture, config)
+    return hold(module, random_state(module, seed, dtype))
+
+
+def export(architecture, config, example_inputs):
+    """What torch.export makes of the module on the meta device."""
+    with torch.device("meta"):
+        return torch.export.export(architecture(config), example_inputs(config))
+
+
+def tensors_of(answer):
+    """The tensors of an answer in a row: one tensor, or those that a tuple of any depth holds."""
+    if isinstance(answer, torch.Tensor):
+        return [answer]
+    return [tensor for part in answer or () for tensor in tensors_of(part)]
+
+
+def checkpoint(package: str, inside: str) -> Path:
+    """A file of a package with real weights; the test is skipped where it is not there."""
+    folder = os.environ.get("REKNIT_CHECKPOINTS")
+    if not folder:
+        pytest.skip("REKNIT_CHECKPOINTS does not name the folder with the unpacked packages")
+    path = Path(folder) / package / inside
+    if not path.exists():
+        pytest.skip(f"{path} is not there")
+    return path
