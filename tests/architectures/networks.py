@@ -38,17 +38,34 @@ def filled(architecture, config, seed=0, dtype=torch.float64):
     return hold(module, random_state(module, seed, dtype))
 
 
-def export(architecture, config, example_inputs):
-    """What torch.export makes of the module on the meta device."""
-    with torch.device("meta"):
-        return torch.export.export(architecture(config), example_inputs(config))
-
-
 def tensors_of(answer):
     """The tensors of an answer in a row: one tensor, or those that a tuple of any depth holds."""
     if isinstance(answer, torch.Tensor):
         return [answer]
     return [tensor for part in answer or () for tensor in tensors_of(part)]
+
+
+def assert_exports(architecture, config, example_inputs):
+    """The module goes through torch.export on the meta device, with every slot, and answers the same twice."""
+    with torch.device("meta"):
+        exported = torch.export.export(architecture(config), example_inputs(config))
+    module, inputs = filled(architecture, config), example_inputs(config)
+    inputs = tuple(x.double() if x.is_floating_point() else x for x in inputs)
+    assert set(exported.state_dict) == set(module.state_dict())
+    first, second = tensors_of(module(*inputs)), tensors_of(module(*inputs))
+    assert first
+    assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
+
+
+def assert_every_tensor_matters(architecture, config, inputs, no_effect=()):
+    """A change of any tensor changes some answer, but for those that are named by the end of their key."""
+    state = random_state(build(architecture, config))
+    before = tensors_of(hold(build(architecture, config), state)(*inputs))
+    for key, value in state.items():
+        if not key.endswith(no_effect):
+            changed = hold(build(architecture, config), state | {key: value + torch.rand_like(value)})
+            after = tensors_of(changed(*inputs))
+            assert not all(torch.equal(a, b) for a, b in zip(before, after, strict=True)), key
 
 
 def checkpoint(package: str, inside: str) -> Path:
