@@ -1,14 +1,19 @@
-"""Hypothesis strategies that several parts of the tests share: tensors, arrays, and damage to files."""
+"""What several parts of the tests share: strategies for tensors, arrays and damage to files, and real checkpoints."""
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
 import numpy as np
+import pytest
 import torch
 from hypothesis import strategies as st
 
 from reknit.containers.dtypes import NUMPY_DTYPES
 
-TORCH_DTYPES = {name: getattr(torch, name) for name in NUMPY_DTYPES if hasattr(torch, name)}
+BELOW_A_BYTE = {"int4", "uint4", "float4_e2m1fn", "int2", "uint2"}  # torch knows their names and nothing more
+TORCH_DTYPES = {n: getattr(torch, n) for n in NUMPY_DTYPES if hasattr(torch, n) and n not in BELOW_A_BYTE}
 SAFETENSORS_DTYPES = {name: dtype for name, dtype in TORCH_DTYPES.items() if name != "complex128"}
 NUMPY_OWN_DTYPES = [name for name, dtype in NUMPY_DTYPES.items() if dtype.kind in "fiubc" and "float8" not in name]
 
@@ -41,6 +46,18 @@ def tensors(draw: st.DrawFn, dtypes: dict[str, torch.dtype] = TORCH_DTYPES) -> t
         raw &= 1
     flat = torch.from_numpy(raw).view(dtype) if raw.size else torch.empty(0, dtype=dtype)
     return flat[: int(np.prod(shape))].reshape(shape).clone()
+
+
+@st.composite
+def arrays(draw: st.DrawFn, names: list[str]) -> np.ndarray:
+    """An array of one of these dtypes with random bits, in C order."""
+    dtype = NUMPY_DTYPES[draw(st.sampled_from(names))]
+    shape = draw(shapes)
+    rng = np.random.default_rng(draw(seeds))
+    if dtype.name in BELOW_A_BYTE:
+        return rng.integers(-2 if dtype.name[0] == "i" else 0, 2 if "2" in dtype.name else 8, shape).astype(dtype)
+    raw = rng.integers(0, 2 if dtype.kind == "b" else 256, dtype.itemsize * int(np.prod(shape)), dtype=np.uint8)
+    return raw.view(dtype).reshape(shape)
 
 
 @st.composite
@@ -82,3 +99,14 @@ def damaged(draw: st.DrawFn, good: bytes) -> bytes:
     ):
         changed[place] = value
     return bytes(changed)
+
+
+def real_file(name: str) -> Path:
+    """A published checkpoint below the folder that REKNIT_CHECKPOINTS names; the test is skipped without it."""
+    folder = os.environ.get("REKNIT_CHECKPOINTS")
+    if not folder:
+        pytest.skip("REKNIT_CHECKPOINTS does not name the folder with the unpacked packages")
+    path = Path(folder) / name
+    if not path.is_file():
+        pytest.skip(f"{path} is not there")
+    return path

@@ -19,7 +19,7 @@ import numpy as np
 from reknit.containers.dtypes import NUMPY_DTYPES
 from reknit.errors import ContainerError
 
-Format = Literal["torch", "safetensors", "npz", "npy"]
+Format = Literal["torch", "torchscript", "safetensors", "npz", "npy", "onnx", "hdf5", "gguf"]
 
 MAX_KEY = 1024
 DAMAGED = "The file is cut short or damaged; copy it again"
@@ -55,7 +55,7 @@ class Container(ABC):
 
     Attributes:
         path: the file, or the folder of a sharded container.
-        format: ``torch``, ``safetensors``, ``npz`` or ``npy``.
+        format: one of ``Format``.
         tensors: what it holds, in the order stored, by key.
         unnamed: the file is one tensor without a name of its own; its key is then the file's stem.
     """

@@ -10,8 +10,9 @@ _NATIVE = (
     *("int64", "int32", "int16", "int8", "uint64", "uint32", "uint16", "uint8"),
 )
 _EXTENDED = ("bfloat16", "float8_e4m3fn", "float8_e5m2", "float8_e4m3fnuz", "float8_e5m2fnuz", "float8_e8m0fnu")
+_BELOW_A_BYTE = ("int4", "uint4", "float4_e2m1fn", "int2", "uint2")  # in memory each takes a byte all the same
 NUMPY_DTYPES: dict[str, np.dtype] = {name: np.dtype(name) for name in _NATIVE} | {
-    name: np.dtype(getattr(ml_dtypes, name)) for name in _EXTENDED
+    name: np.dtype(getattr(ml_dtypes, name)) for name in (*_EXTENDED, *_BELOW_A_BYTE)
 }
 """Every dtype a container may hold; a name that is not here is refused when the file is opened."""
 

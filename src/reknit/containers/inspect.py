@@ -14,7 +14,7 @@ import numpy as np
 
 from reknit.containers.container import Container
 from reknit.containers.file_bytes import FileBytes, unreadable
-from reknit.containers.opening import open_container
+from reknit.containers.opening import REMEDY, open_container
 from reknit.containers.safetensors_file import INDEX_SUFFIX, ShardedSafetensors
 from reknit.errors import ContainerError
 
@@ -48,7 +48,7 @@ class SeenContainer:
 
     Attributes:
         path: the file, or the folder of a sharded container.
-        format: ``torch``, ``safetensors``, ``npz`` or ``npy``.
+        format: ``torch``, ``safetensors``, ``onnx``, ...: see ``container.Format``.
         file_bytes: the size of its files together.
         tensors: in the order stored.
         sha256: of each of its files; empty unless asked for.
@@ -122,7 +122,7 @@ def inspect(paths: str | Path | Sequence[str | Path], *, hash: bool = False) -> 
                 others.append(error)
     if not containers:
         problem = others[0].problem if len(others) == 1 else "holds no container"
-        raise ContainerError(problem, ", ".join(map(str, paths)), "reknit reads torch, safetensors, npz and npy files")
+        raise ContainerError(problem, ", ".join(map(str, paths)), REMEDY)
     return Inspection(tuple(containers), tuple(others))
 
 

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from reknit.containers.container import Container
 from reknit.containers.file_bytes import FileBytes, unreadable
 from reknit.containers.numpy_files import MAGIC as NPY_MAGIC
 from reknit.containers.numpy_files import NpyFile, NpzFile
+from reknit.containers.onnx_file import OnnxFile, is_onnx
 from reknit.containers.safetensors_file import INDEX_SUFFIX, SafetensorsFile, ShardedSafetensors
 from reknit.containers.torch_legacy import TorchLegacy, is_legacy
 from reknit.containers.torch_zip import TorchZip, is_torch_pickle
 from reknit.containers.zip_archive import ZipArchive
 from reknit.errors import ContainerError
 
-_REMEDY = "reknit reads torch, safetensors, npz and npy files"
+REMEDY = "reknit reads torch, safetensors, npz, npy and ONNX files"
 _FOREIGN = (
     *((b"GGUF", "a GGUF file"), (b"\x89HDF\r\n\x1a\n", "an HDF5 file"), (b"PAR1", "a Parquet table")),
     *((b"\x1f\x8b", "a gzip archive"), (b"\x28\xb5\x2f\xfd", "a zstd archive"), (b"BZh91AY", "a bzip2 archive")),
@@ -23,13 +25,19 @@ _FOREIGN = (
     *((b"\x80\x02", "a bare pickle"), (b"\x80\x03", "a bare pickle"), (b"\x80\x04", "a bare pickle")),
     *((b"\x80\x05", "a bare pickle"), (b"\x89PNG", "a picture"), (b"\xff\xd8\xff", "a picture")),
 )
+_READERS: tuple[tuple[Callable[[bytes], bool], Callable[[FileBytes], Container]], ...] = (
+    (lambda lead: lead.startswith(NPY_MAGIC), NpyFile),
+    (is_legacy, TorchLegacy),
+    (is_onnx, OnnxFile),
+    (lambda lead: lead[8:9] == b"{" and not lead.startswith(b"version "), SafetensorsFile),
+)
 
 
 def open_container(path: str | Path) -> Container:
     """List the tensors of a file, or of a folder of safetensors shards with an index, from headers alone.
 
     Args:
-        path: a torch, safetensors, npz or npy file, a ``*.safetensors.index.json``, or a folder with one of those.
+        path: a file of any such format, a ``*.safetensors.index.json``, or a folder with one of those.
 
     Raises:
         ContainerError: it is not there, is none of these, or is damaged or hostile; the sentence names the file.
@@ -46,13 +54,10 @@ def open_container(path: str | Path) -> Container:
     lead = bytes(source.read(0, min(source.size, 64)))
     if lead[:4] in (b"PK\x03\x04", b"PK\x05\x06"):
         return _open_zip(source)
-    if lead.startswith(NPY_MAGIC):
-        return NpyFile(source)
-    if is_legacy(lead):
-        return TorchLegacy(source)
-    if lead[8:9] == b"{" and not lead.startswith(b"version "):
-        return SafetensorsFile(source)
-    raise ContainerError(f"holds no tensors; it is {describe(lead)}", path, _REMEDY)
+    for is_one, reader in _READERS:
+        if is_one(lead):
+            return reader(source)
+    raise ContainerError(f"holds no tensors; it is {describe(lead)}", path, REMEDY)
 
 
 def find_index(folder: Path) -> Path:
@@ -98,4 +103,4 @@ def _open_zip(source: FileBytes) -> Container:
     if any(name.endswith(".npy") for name in archive.entries):
         return NpzFile(source, archive)
     what = "is an empty zip archive" if not archive.entries else "is a zip archive, but neither of torch nor of numpy"
-    raise ContainerError(what, source.path, _REMEDY)
+    raise ContainerError(what, source.path, REMEDY)
