@@ -1,0 +1,122 @@
+"""Small transformers trained on text that ships with Python, for the benches and for learning what evidence weighs.
+
+    python -m bench.text_nets ARCHITECTURE SEED [LAYERS]      trains one, unless it lies in bench/out/nets
+
+Bytes of the topics of ``pydoc`` (0.7 MB of English). gpt2 and llama name the next byte, bert a masked one.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from bench.common import OUT
+from reknit.architectures.bert import bert
+from reknit.architectures.configs.bert import BertConfig
+from reknit.architectures.configs.gpt2 import Gpt2Config
+from reknit.architectures.configs.llama import LlamaConfig
+from reknit.architectures.gpt2 import gpt2
+from reknit.architectures.llama import llama
+
+LENGTH, BATCH, STEPS, VOCAB, MASK = 64, 16, 800, 128, 127
+MAKERS = {"bert": bert, "gpt2": gpt2, "llama": llama}
+
+
+def config(architecture: str, layers: int = 6, width: int = 96) -> Any:
+    """The config of a small net of this architecture."""
+    sizes = {"layers": layers, "width": width, "vocab": VOCAB, "heads": 6}
+    if architecture == "bert":
+        return BertConfig(hidden=3 * width, positions=LENGTH, token_types=0, pooler=False, mlm_head=True, **sizes)
+    if architecture == "gpt2":
+        return Gpt2Config(hidden=3 * width, positions=LENGTH, **sizes)
+    return LlamaConfig(hidden=2 * width, kv_heads=3, **sizes)
+
+
+def text() -> torch.Tensor:
+    """The bytes below 128."""
+    from pydoc_data.topics import topics
+
+    joined = "\n".join(topics[key] for key in sorted(topics)).encode("ascii", "ignore")
+    return torch.from_numpy(np.frombuffer(joined, dtype=np.uint8).astype(np.int64))
+
+
+def trained(architecture: str, seed: int, layers: int = 6) -> tuple[nn.Module, Any]:
+    """A trained net and its config, from the cache or trained now (one to two minutes)."""
+    settings = config(architecture, layers)
+    path = OUT / "nets" / f"{architecture}-{layers}-{seed}.safetensors"
+    torch.manual_seed(seed)
+    net = MAKERS[architecture](settings)
+    if path.exists():
+        net.load_state_dict(load_file(path), strict=False)
+    else:
+        started = time.perf_counter()
+        loss = train(net, architecture, seed)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        save_file({key: tensor.contiguous() for key, tensor in untied(net).items()}, path)
+        print(f"{path.stem}: loss {loss:.3f} after {STEPS} steps, {time.perf_counter() - started:.0f} s", flush=True)
+        print(f"   {asdict(settings)}", flush=True)
+    return net.eval(), settings
+
+
+def untied(net: nn.Module) -> dict[str, torch.Tensor]:
+    """The state dict with every tied tensor once."""
+    kept: dict[int, str] = {}
+    state = net.state_dict()
+    return {key: tensor for key, tensor in state.items() if kept.setdefault(tensor.data_ptr(), key) == key}
+
+
+def train(net: nn.Module, architecture: str, seed: int) -> float:
+    """AdamW with warm-up and cosine decay; the mean loss of the last 50 steps, in nats a byte."""
+    data = text()
+    generator = torch.Generator().manual_seed(seed)
+    initialise(net, generator)
+    optimiser = torch.optim.AdamW(net.parameters(), lr=2e-3, weight_decay=0.05, betas=(0.9, 0.98))
+    losses: list[float] = []
+    for step in range(STEPS):
+        for group in optimiser.param_groups:
+            group["lr"] = 2e-3 * min((step + 1) / 50, 0.5 * (1 + np.cos(np.pi * step / STEPS)) + 0.02)
+        starts = torch.randint(len(data) - LENGTH - 1, (BATCH,), generator=generator)
+        rows = torch.stack([data[s : s + LENGTH + 1] for s in starts])
+        loss = loss_of(net, architecture, rows, generator)
+        optimiser.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_(net.parameters(), 1.0)
+        optimiser.step()
+        losses.append(loss.item())
+    return float(np.mean(losses[-50:]))
+
+
+def initialise(net: nn.Module, generator: torch.Generator) -> None:
+    """Embeddings and matrices from N(0, 0.02), as the papers do."""
+    with torch.no_grad():
+        for parameter in net.parameters():
+            if parameter.ndim > 1:
+                parameter.normal_(0, 0.02, generator=generator)
+
+
+def loss_of(net: nn.Module, architecture: str, rows: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    """Cross-entropy of the next byte, or of 15 % masked bytes."""
+    if architecture == "bert":
+        tokens = rows[:, :-1]
+        masked = torch.rand(tokens.shape, generator=generator) < 0.15
+        logits = net(torch.where(masked, MASK, tokens)).tokens
+        return nn.functional.cross_entropy(logits[masked], tokens[masked])
+    logits = net(rows[:, :-1])
+    return nn.functional.cross_entropy(logits.flatten(0, 1), rows[:, 1:].flatten())
+
+
+def main(argv: list[str]) -> None:
+    """Train one net."""
+    architecture, seed, *rest = argv
+    trained(architecture, int(seed), *map(int, rest))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
