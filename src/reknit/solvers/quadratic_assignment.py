@@ -17,9 +17,11 @@ Cost: a gain is a product of S x S and S x N matrices per term, for S places.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import itertools
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -27,6 +29,8 @@ from jaxtyping import Float, Int
 from reknit.solvers.assignment import best_matching
 
 Placement = Int[np.ndarray, " places"]
+
+CHUNK = 4_000_000  # pairs that are scored at once: some 100 MB
 
 
 @dataclass(frozen=True)
@@ -55,6 +59,15 @@ class Ladder:
     """
 
     places: Int[np.ndarray, "rungs width"]
+
+
+class _Pairs(NamedTuple):
+    rows: Int[np.ndarray, " pairs"]
+    columns: Int[np.ndarray, " pairs"]
+    origin: Int[np.ndarray, " pairs"]
+    stride: Int[np.ndarray, " pairs"]
+    weights: Float[np.ndarray, " pairs"]
+    scores: Float[np.ndarray, " scores"]
 
 
 @dataclass(frozen=True)
@@ -92,13 +105,39 @@ class Problem:
 
     def value(self, placement: Placement) -> float:
         """E of a placement."""
-        spots = self.spots[placement]
-        total = 0.0
-        for term in self.terms:
-            total += float((term.weights * term.scores[np.ix_(spots[term.rows], spots[term.columns])]).sum())
+        return float(self.values(placement[None])[0])
+
+    def values(self, placements: Int[np.ndarray, "drafts places"]) -> Float[np.ndarray, " drafts"]:
+        """E of many placements at once."""
+        pairs = self._pairs
+        values = np.zeros(len(placements))
         if self.unary is not None:
-            total += float(self.unary[np.arange(len(self)), placement].sum())
-        return total
+            values += self.unary[np.arange(len(self)), placements].sum(1)
+        step = max(1, CHUNK // max(len(pairs.weights), 1))
+        for k in range(0, len(placements), step):
+            spots = self.spots[placements[k : k + step]]
+            taken = pairs.scores[pairs.origin + spots[:, pairs.rows] * pairs.stride + spots[:, pairs.columns]]
+            values[k : k + step] += taken @ pairs.weights
+        return values
+
+    @cached_property
+    def _pairs(self) -> _Pairs:
+        """Every pair of places with a weight, over all terms, and where its scores lie in one flat array."""
+        parts: list[tuple[Int[np.ndarray, " pairs"], ...]] = []
+        weights, scores, origin = [], [], 0
+        for term in self.terms:
+            s, t = np.nonzero(term.weights)
+            stride = term.scores.shape[1]
+            parts.append((term.rows[s], term.columns[t], np.full(len(s), origin), np.full(len(s), stride)))
+            weights.append(term.weights[s, t])
+            scores.append(term.scores.ravel())
+            origin += term.scores.size
+        if not parts:
+            none = np.empty(0, dtype=np.int64)
+            return _Pairs(none, none, none, none, np.empty(0), np.empty(0))
+        joined = [np.concatenate(column) for column in zip(*parts, strict=True)]
+        rows, columns, origins, strides = joined
+        return _Pairs(rows, columns, origins, strides, np.concatenate(weights), np.concatenate(scores))
 
     def gain(self, soft: Float[np.ndarray, "places places"]) -> Float[np.ndarray, "places places"]:
         """dE/dP at a soft placement: what each place would gain from each item while all else stays."""
@@ -129,19 +168,33 @@ class Solution:
 
 
 def solve(problem: Problem, *, starts: int = 8, seed: int = 0) -> Solution:
-    """The best placement of several annealings, each followed by a climb.
+    """Annealing and climbs from kicked copies of the best placement so far, and from random soft placements in turn.
 
     Args:
         problem: at least one place.
-        starts: how many annealings from random soft placements.
-        seed: of the soft placements they start from.
+        starts: how many climbs.
+        seed: of the soft placements and the kicks.
     """
-    found: list[tuple[float, Placement]] = []
-    for k in range(starts):
-        placement = climb(problem, anneal(problem, np.random.default_rng([seed, k])))
-        found.append((problem.value(placement), placement))
-    found.sort(key=lambda entry: -entry[0])
-    return Solution(found[0][1], found[0][0], tuple(value for value, _ in found))
+    best = climb(problem, anneal(problem, np.random.default_rng([seed, 0])))
+    values = [problem.value(best)]
+    for k in range(1, starts):
+        rng = np.random.default_rng([seed, k])
+        draft = climb(problem, anneal(problem, rng) if k % 4 == 0 else _kicked(problem, best, rng))
+        value = problem.value(draft)
+        if value > max(values):
+            best = draft
+        values.append(value)
+    return Solution(best, max(values), tuple(sorted(values, reverse=True)))
+
+
+def _kicked(problem: Problem, placement: Placement, rng: np.random.Generator, kicks: int = 4) -> Placement:
+    """The placement after a few moves of rungs, or exchanges where there are no rungs, drawn at random."""
+    for _ in range(kicks):
+        moves = [drafts for drafts in _rung_moves(problem, placement) if len(drafts)]
+        drafts = moves[rng.integers(len(moves))] if moves else _exchanged(placement, _all_exchanges(problem))
+        if len(drafts):
+            placement = drafts[rng.integers(len(drafts))]
+    return placement
 
 
 def anneal(problem: Problem, rng: np.random.Generator, *, rounds: int = 120, cooling: float = 0.95) -> Placement:
@@ -168,22 +221,18 @@ def anneal(problem: Problem, rng: np.random.Generator, *, rounds: int = 120, coo
 
 
 def climb(problem: Problem, placement: Placement) -> Placement:
-    """Best improvement over exchanges of two items and moves of rungs, until nothing gains.
+    """The best of all exchanges of two items and moves of rungs, again and again until nothing gains.
 
     Exchanges are screened by the gain of each place on its own; the promising ones are scored exactly.
     """
-    value = problem.value(placement)
-    floor = 1e-9 * max(abs(value), 1.0)
     while True:
-        best = value + floor
-        chosen = None
-        for draft in _neighbours(problem, placement):
-            score = problem.value(draft)
-            if score > best:
-                best, chosen = score, draft
-        if chosen is None:
+        exchanges = _exchanged(placement, _promising(problem, placement))
+        drafts = np.concatenate([placement[None], exchanges, *_rung_moves(problem, placement)])
+        values = problem.values(drafts)
+        best = int(values.argmax())
+        if values[best] <= values[0] + 1e-9 * max(abs(values[0]), 1.0):
             return placement
-        placement, value = chosen, best
+        placement = drafts[best]
 
 
 def margins(problem: Problem, placement: Placement) -> Float[np.ndarray, " places"]:
@@ -191,28 +240,28 @@ def margins(problem: Problem, placement: Placement) -> Float[np.ndarray, " place
 
     Neighbours are all exchanges of two items and all moves of rungs. Infinite where a pool holds one item.
     """
-    value = problem.value(placement)
-    losses = np.full(len(problem), np.inf)
-    for draft in _neighbours(problem, placement, screened=False):
-        changed = draft != placement
-        losses[changed] = np.minimum(losses[changed], value - problem.value(draft))
-    return losses
+    drafts = np.concatenate([_exchanged(placement, _all_exchanges(problem)), *_rung_moves(problem, placement)])
+    losses = problem.value(placement) - problem.values(drafts)
+    return np.asarray(np.where(drafts != placement, losses[:, None], np.inf).min(0, initial=np.inf), dtype=np.float64)
 
 
-def _neighbours(problem: Problem, placement: Placement, *, screened: bool = True) -> Iterator[Placement]:
-    exchanges = _promising(problem, placement) if screened else _all_exchanges(problem)
-    for s, t in exchanges:
-        draft = placement.copy()
+def _exchanged(placement: Placement, exchanges: Sequence[tuple[int, int]]) -> Int[np.ndarray, "drafts places"]:
+    drafts = np.repeat(placement[None], len(exchanges), axis=0)
+    for draft, (s, t) in zip(drafts, exchanges, strict=True):
         draft[[s, t]] = draft[[t, s]]
-        yield draft
+    return drafts
+
+
+def _rung_moves(problem: Problem, placement: Placement) -> Iterator[Int[np.ndarray, "drafts places"]]:
     for ladder in problem.ladders:
-        for order in _rung_orders(len(ladder.places)):
-            draft = placement.copy()
+        orders = list(_rung_orders(len(ladder.places)))
+        drafts = np.repeat(placement[None], len(orders), axis=0)
+        for draft, order in zip(drafts, orders, strict=True):
             draft[ladder.places.ravel()] = placement[ladder.places[order].ravel()]
-            yield draft
+        yield drafts
 
 
-def _promising(problem: Problem, placement: Placement, count: int = 40) -> list[tuple[int, int]]:
+def _promising(problem: Problem, placement: Placement, count: int = 100) -> list[tuple[int, int]]:
     """The exchanges that would gain most if the two places did not bear on each other."""
     size = len(problem)
     gain = problem.gain(np.eye(size)[placement])
@@ -225,11 +274,8 @@ def _promising(problem: Problem, placement: Placement, count: int = 40) -> list[
     return [(int(k) // size, int(k) % size) for k in order if np.isfinite(change.flat[k])]
 
 
-def _all_exchanges(problem: Problem) -> Iterator[tuple[int, int]]:
-    for members in problem.members:
-        for i, s in enumerate(members):
-            for t in members[i + 1 :]:
-                yield int(s), int(t)
+def _all_exchanges(problem: Problem) -> list[tuple[int, int]]:
+    return [(int(s), int(t)) for members in problem.members for s, t in itertools.combinations(members, 2)]
 
 
 def _rung_orders(rungs: int) -> Iterator[list[int]]:
