@@ -7,6 +7,7 @@ Safetensors, npy, ONNX and legacy torch files keep none; there a changed number 
 import io
 import time
 import tracemalloc
+import warnings
 import zipfile
 
 import numpy as np
@@ -35,12 +36,23 @@ def buffered(write):
     return buffer.getvalue()
 
 
+def scripted(tensors):
+    """A layer as torch.jit.save writes it; a module without code is all that is needed."""
+    layer = torch.nn.Module()
+    for name, tensor in tensors.items():
+        layer.register_parameter(name, torch.nn.Parameter(tensor))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return buffered(lambda f: torch.jit.save(torch.jit.script(layer), f))
+
+
 def packed(format_, weight, bias):
     state = {"weight": weight, "bias": bias}
     tensors = {key: torch.from_numpy(value) for key, value in state.items()}
     return {
         "torch": lambda: buffered(lambda f: torch.save(tensors, f)),
         "legacy": lambda: buffered(lambda f: torch.save(tensors, f, _use_new_zipfile_serialization=False)),
+        "torchscript": lambda: scripted(tensors),
         "safetensors": lambda: save(state),
         "npz": lambda: buffered(lambda f: np.savez(f, **state)),
         "packed-npz": lambda: buffered(lambda f: np.savez_compressed(f, **state)),
@@ -50,8 +62,8 @@ def packed(format_, weight, bias):
     }[format_]()
 
 
-FORMATS = ["torch", "legacy", "safetensors", "npz", "packed-npz", "npy", "onnx", "typed-onnx"]
-CHECKED = {"torch", "npz", "packed-npz"}
+FORMATS = ["torch", "torchscript", "legacy", "safetensors", "npz", "packed-npz", "npy", "onnx", "typed-onnx"]
+CHECKED = {"torch", "torchscript", "npz", "packed-npz"}
 VICTIMS = {format_: packed(format_, *LAYERS["piece_1"]) for format_ in FORMATS}
 
 
@@ -113,14 +125,22 @@ def test_the_undamaged_file_is_read(pile, format_):
 @pytest.mark.parametrize("format_", FORMATS)
 def test_every_truncation(pile, format_):
     raw = VICTIMS[format_]
-    step = max(1, len(raw) // 150)
+    step = max(1, len(raw) // 60)
     assert not any(check(pile, format_, raw[:size]) for size in {*range(0, len(raw), step), len(raw) - 1})
 
 
 @pytest.mark.parametrize("format_", FORMATS)
-@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60)
 @given(st.data())
 def test_every_damage(pile, format_, data):
+    check(pile, format_, data.draw(strategies.damaged(VICTIMS[format_])))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("format_", FORMATS)
+@settings(max_examples=2000)
+@given(st.data())
+def test_every_damage_at_length(pile, format_, data):
     check(pile, format_, data.draw(strategies.damaged(VICTIMS[format_])))
 
 
@@ -164,23 +184,33 @@ def test_inspect_tells_damaged_files_apart_too(pile, data, format_):
 PICKLE = zipfile.ZipFile(io.BytesIO(VICTIMS["torch"])).read("archive/data.pkl")
 
 
-def repacked(pickle):
+def repacked(pickle, format_="torch"):
     """A torch file around another pickle, every checksum right."""
     buffer = io.BytesIO()
-    with zipfile.ZipFile(io.BytesIO(VICTIMS["torch"])) as old, zipfile.ZipFile(buffer, "w") as new:
+    with zipfile.ZipFile(io.BytesIO(VICTIMS[format_])) as old, zipfile.ZipFile(buffer, "w") as new:
         for name in old.namelist():
             new.writestr(name, pickle if name == "archive/data.pkl" else old.read(name))
     return buffer.getvalue()
 
 
-@settings(max_examples=150)
+@settings(max_examples=60)
 @given(strategies.damaged(PICKLE))
 def test_a_damaged_pickle_under_a_sound_checksum(pile, pickle):
     check(pile, "pickle", repacked(pickle))
 
 
+SCRIPT = zipfile.ZipFile(io.BytesIO(VICTIMS["torchscript"])).read("archive/data.pkl")
+
+
+@settings(max_examples=60)
+@given(strategies.damaged(SCRIPT))
+def test_a_damaged_module_under_a_sound_checksum(pile, pickle):
+    check(pile, "pickle", repacked(pickle, "torchscript"))
+
+
 def test_the_undamaged_pickle_repacked_is_read(pile):
     assert check(pile, "torch", repacked(PICKLE))
+    assert check(pile, "torchscript", repacked(SCRIPT, "torchscript"))
 
 
 def test_values_that_are_not_finite_among_good_pieces(pile):

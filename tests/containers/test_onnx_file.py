@@ -132,6 +132,11 @@ def test_only_headers_and_the_tensor_asked_for_are_read(folder, monkeypatch):
         (one(numbers=field(9, b"x" * 8) * 2), "'a' keeps its numbers scattered, not in one stretch"),
         (one(numbers=b"\x25abcd\x25abcd"), "'a' keeps its numbers scattered, not in one stretch"),
         (one(numbers=field(5, b"\1\1")), "'a' should have 8 bytes but holds 2, or numbers of another kind"),
+        (one(numbers=field(4, b"x" * 12)), "'a' should have 8 bytes but holds 12, or numbers of another kind"),
+        (
+            one(numbers=b"\x10" + b"\xff" * 9 + b"\x7f"),
+            f"'a' has the dtype 'number {2**64 - 1}', which is not supported",
+        ),
         (one(numbers=field(9, b"x" * 8) + field(3, b"")), "'a' is a segment of a tensor, which is not supported"),
         (one(np.int8([1, 2]), numbers=field(5, b"\x81\1")), "'a' does not hold the 2 numbers it claims"),
         (one(np.int8([1, 2]), numbers=field(5, b"\1\x81")), "'a' does not hold the 2 numbers it claims"),

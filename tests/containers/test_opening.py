@@ -55,7 +55,7 @@ def test_what_is_no_container_is_named(tmp_path, lead, found):
     path.write_bytes(lead)
     with pytest.raises(ContainerError) as caught:
         open_container(path)
-    remedy = "reknit reads torch, safetensors, npz, npy and ONNX files"
+    remedy = "reknit reads torch, TorchScript, safetensors, npz, npy and ONNX files"
     assert str(caught.value) == f"{path}: holds no tensors; it is {found}. {remedy}."
 
 

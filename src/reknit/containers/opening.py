@@ -12,11 +12,12 @@ from reknit.containers.numpy_files import NpyFile, NpzFile
 from reknit.containers.onnx_file import OnnxFile, is_onnx
 from reknit.containers.safetensors_file import INDEX_SUFFIX, SafetensorsFile, ShardedSafetensors
 from reknit.containers.torch_legacy import TorchLegacy, is_legacy
+from reknit.containers.torch_script import TorchScript, is_script
 from reknit.containers.torch_zip import TorchZip, is_torch_pickle
 from reknit.containers.zip_archive import ZipArchive
 from reknit.errors import ContainerError
 
-REMEDY = "reknit reads torch, safetensors, npz, npy and ONNX files"
+REMEDY = "reknit reads torch, TorchScript, safetensors, npz, npy and ONNX files"
 _FOREIGN = (
     *((b"GGUF", "a GGUF file"), (b"\x89HDF\r\n\x1a\n", "an HDF5 file"), (b"PAR1", "a Parquet table")),
     *((b"\x1f\x8b", "a gzip archive"), (b"\x28\xb5\x2f\xfd", "a zstd archive"), (b"BZh91AY", "a bzip2 archive")),
@@ -99,7 +100,7 @@ def _open_zip(source: FileBytes) -> Container:
     archive = ZipArchive(source)
     pickles = [name for name in archive.entries if is_torch_pickle(name)]
     if len(pickles) == 1:
-        return TorchZip(source, archive)
+        return TorchScript(source, archive) if is_script(archive, pickles[0]) else TorchZip(source, archive)
     if any(name.endswith(".npy") for name in archive.entries):
         return NpzFile(source, archive)
     what = "is an empty zip archive" if not archive.entries else "is a zip archive, but neither of torch nor of numpy"

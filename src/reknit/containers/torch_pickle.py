@@ -13,7 +13,16 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from reknit.containers.container import DAMAGED
-from reknit.containers.torch_standins import GLOBALS, DType, Function, Storage, StridedTensor, is_plain_key
+from reknit.containers.torch_standins import (
+    DType,
+    Function,
+    Record,
+    ScriptClass,
+    Storage,
+    StridedTensor,
+    find_global,
+    is_plain_key,
+)
 from reknit.errors import ContainerError
 
 _MAX_INSTRUCTIONS = 4_000_000
@@ -28,15 +37,16 @@ class PickleMachine:
     Args:
         data: the bytes the pickle is in.
         at: where it begins; after ``run``, where it ended.
+        folder: stands before the keys of its storages, to tell apart those of several pickles.
 
     Attributes:
         storages: the storages it referred to, by key.
         path: the file, for the sentences of its errors.
     """
 
-    def __init__(self, data: bytes, path: Path, at: int = 0) -> None:
+    def __init__(self, data: bytes, path: Path, at: int = 0, *, folder: str = "") -> None:
         """Begin at a position."""
-        self.data, self.path, self.at = data, path, at
+        self.data, self.path, self.at, self.folder = data, path, at, folder
         self.stack: list[Any] = []
         self.memo: dict[int, Any] = {}
         self.storages: dict[str, Storage] = {}
@@ -45,7 +55,7 @@ class PickleMachine:
         """What the pickle describes.
 
         Returns:
-            dicts, lists, tuples, numbers, texts, ``StridedTensor``, ``DType`` and other stand-ins; possibly shared.
+            dicts, lists, tuples, numbers, texts, ``StridedTensor``, ``Record`` and other stand-ins; possibly shared.
 
         Raises:
             ContainerError: it asks for anything but tensors, is damaged, or too long.
@@ -99,7 +109,7 @@ class PickleMachine:
         return item
 
     def _resolve(self, module: object, name: object) -> None:
-        known = GLOBALS.get((module, name)) if isinstance(module, str) and isinstance(name, str) else None
+        known = find_global(module, name) if isinstance(module, str) and isinstance(name, str) else None
         if known is None:
             asked = (
                 f"{module}.{name}"[:100] if isinstance(module, str) and isinstance(name, str) else "a nameless object"
@@ -124,15 +134,34 @@ class PickleMachine:
             self._refuse(f"calls {function.name} with arguments that reknit does not read", _REMEDY)
         self.stack.append(made)
 
+    def _new_object(self) -> None:
+        args, made = self._pop(), self._pop()
+        if not isinstance(made, ScriptClass) or args != ():
+            self._refuse("makes an object that is no tensor", _REMEDY)
+        self.stack.append(Record())
+
     def _build(self) -> None:
-        self._pop()  # the attributes of an OrderedDict (_metadata) or a parameter say nothing about its numbers
-        if not isinstance(self.stack[-1], dict | StridedTensor):
+        state = self._pop()
+        target = self.stack[-1]
+        if isinstance(target, Record):
+            self._fill(target, state)
+        elif not isinstance(target, dict | StridedTensor):
             self._refuse("sets the attributes of an object that is no tensor", _REMEDY)
+        # else: the attributes of an OrderedDict (_metadata) or a parameter say nothing about its numbers
+
+    def _fill(self, record: Record, state: object) -> None:
+        """Give a TorchScript object its attributes; what a class of its own saved is numbered."""
+        if isinstance(state, dict):
+            record.update((str(key), value) for key, value in state.items())
+        elif isinstance(state, list | tuple):
+            record.update((str(at), value) for at, value in enumerate(state))
+        else:
+            record["state"] = state
 
     def _persistent(self) -> None:
         match self._pop():
             case ("storage", DType(name), str(key), str(), int(count), *rest) if rest in ([], [None]) and count >= 0:
-                self.storages[key] = Storage(key, name, count)
+                self.storages[key] = Storage(self.folder + key, name, count)
                 self.stack.append(self.storages[key])
             case _:
                 self._refuse("refers to something that is no storage of numbers", _REMEDY)
@@ -228,6 +257,7 @@ _INSTRUCTIONS: dict[int, Callable[[PickleMachine], object]] = {
     0x93: _M._stack_global,
     ord("R"): _M._reduce,
     ord("b"): _M._build,
+    0x81: _M._new_object,
     ord("Q"): _M._persistent,
 }
-"""The instructions protocols 2 to 5 use for dicts, lists, tuples, numbers, texts and references (pickletools)."""
+"""What protocols 2 to 5 use for dicts, lists, tuples, numbers, texts, references and plain objects (pickletools)."""

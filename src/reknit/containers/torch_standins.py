@@ -1,4 +1,4 @@
-"""Inert stand-ins for the few globals that the pickle of a state dict names.
+"""Inert stand-ins for the few globals that the pickle of a state dict or a TorchScript module names.
 
 Calling one describes a tensor; it runs no code of torch and touches no storage.
 """
@@ -43,6 +43,17 @@ class Function:
 
     name: str
     make: Callable[[tuple[Any, ...]], object]
+
+
+@dataclass(frozen=True, slots=True)
+class ScriptClass:
+    """A class of a TorchScript file (``__torch__.*``), whose code stays unread."""
+
+    name: str
+
+
+class Record(dict[str, Any]):
+    """The attributes of an object of such a class."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +103,18 @@ def is_plain_key(key: object) -> bool:
     return key is None or isinstance(key, str | int | float)
 
 
+def _tagged(args: tuple[Any, ...]) -> object:
+    """A list or dict of TorchScript, whose element type stands beside it."""
+    return args[0] if args and isinstance(args[0], list | dict) else None
+
+
+def find_global(module: str, name: str) -> object | None:
+    """The stand-in for a global; None if nothing in a file of tensors has to ask for it."""
+    if module == "__torch__" or module.startswith("__torch__."):
+        return ScriptClass(f"{module}.{name}")
+    return GLOBALS.get((module, name))
+
+
 def _globals() -> dict[tuple[str, str], object]:
     known: dict[tuple[str, str], object] = {
         ("collections", "OrderedDict"): Function("OrderedDict", _ordered_dict),
@@ -105,6 +128,7 @@ def _globals() -> dict[tuple[str, str], object]:
         ("torch.nn.parameter", "Parameter"): Inert("Parameter"),
         ("torch", "Size"): Function("Size", lambda args: args[0] if args and isinstance(args[0], tuple) else None),
         ("torch", "device"): Function("device", lambda _: Inert("device")),
+        ("torch.jit._pickle", "restore_type_tag"): Function("restore_type_tag", _tagged),
         ("torch.storage", "UntypedStorage"): DType(None),
         ("torch", "UntypedStorage"): DType(None),
     }
@@ -122,6 +146,8 @@ def _globals() -> dict[tuple[str, str], object]:
         "Byte": "uint8",
         "Bool": "bool",
     }
+    for kind in ("int", "double", "bool", "tensor"):
+        known["torch.jit._pickle", f"build_{kind}list"] = Function(f"build_{kind}list", _tagged)
     for prefix, dtype in storages.items():
         known["torch", f"{prefix}Storage"] = known["torch.cuda", f"{prefix}Storage"] = DType(dtype)
         known["torch", dtype] = DType(dtype)
@@ -132,4 +158,4 @@ def _globals() -> dict[tuple[str, str], object]:
 
 
 GLOBALS = _globals()
-"""Everything a pickle may ask for, by module and name; all else is refused."""
+"""Everything a pickle may ask for but classes of TorchScript, by module and name; all else is refused."""

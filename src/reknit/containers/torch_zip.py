@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from reknit.containers.container import MAX_KEY, Container, TensorInfo, is_bomb, tensor_info
+from reknit.containers.container import MAX_KEY, Container, Format, TensorInfo, is_bomb, tensor_info
 from reknit.containers.dtypes import NUMPY_DTYPES, native_bytes
 from reknit.containers.file_bytes import FileBytes
 from reknit.containers.torch_pickle import PickleMachine
@@ -35,7 +35,7 @@ class TorchContainer(Container):
         big_endian: the byte order of the storages.
     """
 
-    format = "torch"
+    format: Format = "torch"
 
     def __init__(self, source: FileBytes, described: object, pickle_size: int, *, big_endian: bool) -> None:
         """Check every described tensor against the storage it views."""
@@ -50,7 +50,7 @@ class TorchContainer(Container):
             self._views[key] = view
             self.tensors[key] = self._checked(key, view)
         if not self.tensors:
-            raise ContainerError("is a torch file without a tensor", self.path)
+            raise ContainerError(f"is a {self.format} file without a tensor", self.path)
         if is_bomb(sum(info.nbytes for info in self.tensors.values()), source.size):
             raise ContainerError("describes far more numbers than it holds", self.path)
 
@@ -130,25 +130,38 @@ class TorchZip(TorchContainer):
     def __init__(self, source: FileBytes, archive: ZipArchive) -> None:
         """Read the pickle and check what it describes."""
         self._archive = archive
-        folder = next(name for name in archive.entries if is_torch_pickle(name)).removesuffix("data.pkl")
-        self._prefix = f"{folder}data/"
-        if archive.entries[f"{folder}data.pkl"].size > _MAX_PICKLE:
+        self._folder = next(name for name in archive.entries if is_torch_pickle(name)).removesuffix("data.pkl")
+        described, size = self._describe(source)
+        super().__init__(source, described, size, big_endian=self._read_order(source))
+
+    def _describe(self, source: FileBytes) -> tuple[object, int]:
+        """What is in the file, and how many bytes of pickle say so."""
+        data = self._read_pickle(source, "data.pkl")
+        return PickleMachine(data, source.path).run(), len(data)
+
+    def _read_pickle(self, source: FileBytes, name: str) -> bytes:
+        if self._archive.entries[self._folder + name].size > _MAX_PICKLE:
             raise ContainerError(f"has a pickle of more than {_MAX_PICKLE:,} bytes", source.path)
-        data = bytes(archive.read(f"{folder}data.pkl"))
-        order = b"little"
-        if f"{folder}byteorder" in archive.entries:
-            order = bytes(archive.read(f"{folder}byteorder", 0, min(16, archive.entries[f"{folder}byteorder"].size)))
+        return bytes(self._archive.read(self._folder + name))
+
+    def _read_order(self, source: FileBytes) -> bool:
+        """Whether the storages are big-endian."""
+        entry = self._archive.entries.get(f"{self._folder}byteorder")
+        order = bytes(self._archive.read(entry.name, 0, min(16, entry.size))) if entry else b"little"
         if order not in _ORDERS:
             raise ContainerError(f"has the unknown byte order {order!r}", source.path)
-        described = PickleMachine(data, source.path).run()
-        super().__init__(source, described, len(data), big_endian=_ORDERS[order])
+        return _ORDERS[order]
+
+    def _entry(self, key: str) -> str:
+        """The entry of the archive that holds a storage."""
+        return f"{self._folder}data/{key}"
 
     def _storage_size(self, key: str) -> int | None:
-        entry = self._archive.entries.get(self._prefix + key)
+        entry = self._archive.entries.get(self._entry(key))
         return entry.size if entry else None
 
     def _read_storage(self, key: str, start: int, size: int) -> memoryview:
-        return self._archive.read(self._prefix + key, start, size)
+        return self._archive.read(self._entry(key), start, size)
 
 
 def _items(value: object) -> Iterator[tuple[object, object]]:
