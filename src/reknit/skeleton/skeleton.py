@@ -56,9 +56,9 @@ class Slot:
 class Member:
     """Where an axis of a slot runs over the units of a group.
 
-    The positions ``start`` to ``start + outer * size * inner`` of the axis, laid out as (outer, size, inner) in
-    row-major order: unit u is ``[:, u, :]``. A head of q has inner = the size of a head; one of three fused matrices
-    has a start.
+    Positions of the axis from ``start`` on, laid out as (outer, size, inner) in row-major order: unit u is
+    ``[:, u, :]``. Between two repetitions lie ``gap`` positions of other units. A head of q has inner = the size of a
+    head; one of three fused matrices has a start, and a gap where they are fused head by head.
 
     Attributes:
         slot: the key of the slot.
@@ -67,6 +67,7 @@ class Member:
         start: first position on the axis.
         outer: how often the units are repeated along it.
         inner: how many neighbouring positions one unit takes.
+        gap: positions between the end of one repetition and the start of the next.
     """
 
     slot: str
@@ -75,6 +76,7 @@ class Member:
     start: int = 0
     outer: int = 1
     inner: int = 1
+    gap: int = 0
 
 
 @dataclass(frozen=True)
