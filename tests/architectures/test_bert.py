@@ -59,6 +59,7 @@ def inputs(draw, config=CONFIGS[0]):
     return tokens, types, mask
 
 
+@pytest.mark.slow
 @settings(max_examples=10)
 @given(inputs(), st.integers(0, 1000))
 def test_encoder_is_that_of_transformers(given_inputs, seed):
@@ -72,6 +73,7 @@ def test_encoder_is_that_of_transformers(given_inputs, seed):
     torch.testing.assert_close(answer.pooled, expected.pooler_output)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tied", [True, False])
 @pytest.mark.parametrize("activation", ["gelu", "gelu-tanh", "relu"])
 def test_token_head_is_that_of_transformers(tied, activation):
@@ -86,6 +88,7 @@ def test_token_head_is_that_of_transformers(tied, activation):
     torch.testing.assert_close(answer.pooled_heads[0], expected.seq_relationship_logits)
 
 
+@pytest.mark.slow
 def test_classifier_is_that_of_transformers():
     config = BertConfig(**SMALL, classes=5)
     ours, theirs = filled(bert, config), their_bert(config, "BertForSequenceClassification")

@@ -50,6 +50,7 @@ def their_gpt2(config, kind):
     return getattr(transformers, kind)(settings_).double().eval()
 
 
+@pytest.mark.slow
 @settings(max_examples=8)
 @given(st.sampled_from([True, False]), st.sampled_from([True, False]), st.booleans(), st.integers(0, 1000))
 def test_is_that_of_transformers(fused, transposed, tied, seed):
@@ -60,6 +61,7 @@ def test_is_that_of_transformers(fused, transposed, tied, seed):
     torch.testing.assert_close(ours(tokens), theirs(tokens).logits)
 
 
+@pytest.mark.slow
 def test_without_head_is_that_of_transformers():
     config = Gpt2Config(**SMALL, lm_head=False, activation="relu")
     ours, theirs = filled(gpt2, config), their_gpt2(config, "GPT2Model")

@@ -44,6 +44,7 @@ def compare(config, theirs, seed):
     torch.testing.assert_close(ours(tokens), theirs(tokens).logits, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 @settings(max_examples=8)
 @given(
     st.sampled_from([1, 2, 4]), st.sampled_from([0, 6]), st.booleans(), st.sampled_from([1e4, 5e5]), st.integers(0, 999)
@@ -56,6 +57,7 @@ def test_is_that_of_transformers(kv_heads, head_size, tied, theta, seed):
     compare(config, transformers.LlamaForCausalLM(transformers.LlamaConfig(**common(config))), seed)
 
 
+@pytest.mark.slow
 def test_biases_are_those_of_transformers():
     import transformers
 
@@ -64,6 +66,7 @@ def test_biases_are_those_of_transformers():
     compare(config, transformers.LlamaForCausalLM(settings_), 0)
 
 
+@pytest.mark.slow
 def test_mistral_and_qwen_fit():
     import transformers
 
