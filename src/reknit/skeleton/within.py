@@ -14,7 +14,7 @@ from reknit.skeleton.units import Units
 
 
 def outer_groups(leaves: set[int], ledger: Ledger) -> dict[int, int]:
-    """Class -> the class within each of whose units it may be permuted; of several, the one with most units.
+    """Class -> the class within each of whose units it may be permuted; of several, the largest that is in none.
 
     Args:
         leaves: classes that have members.
@@ -34,21 +34,12 @@ def outer_groups(leaves: set[int], ledger: Ledger) -> dict[int, int]:
             once = {each for each, count in Counter([*near, *companions]).items() if count == 1} - {leaf}
             found[leaf] = found[leaf] & once if leaf in found else once
     chosen: dict[int, int] = {}
-    for leaf in sorted(leaves & set(found)):
-        if units.reasons(leaf):
-            continue
-        candidates = [each for each in found[leaf] & leaves if not _reaches(chosen, each, leaf)]
-        if candidates:
+    for leaf in sorted(leaves & set(found), key=lambda each: (len(found[each] & leaves), -each)):
+        # one level: with three, an inverse would depend on more than one unit
+        candidates = [each for each in found[leaf] & leaves if each not in chosen]
+        if candidates and not units.reasons(leaf) and leaf not in chosen.values():
             chosen[leaf] = max(candidates, key=lambda each: (units.size(each), -each))
     return chosen
-
-
-def _reaches(chosen: dict[int, int], leaf: int, target: int) -> bool:
-    while leaf in chosen:
-        leaf = chosen[leaf]
-        if leaf == target:
-            return True
-    return False
 
 
 def _throughout(units: Units, node: int) -> list[int]:

@@ -51,14 +51,11 @@ def _product(call: Call, left: Value, right: Value, summand: Value | None) -> Va
     out: list[Hashable] = [*stacked]
     out += ["rows"] if left.rank > 1 else []
     out += ["columns"] if right.rank > 1 else []
-    roles: dict[int, Roles] = {
-        0: {"rows": "writes", "sum": "reads"},
-        1: {"columns": "writes", "sum": "reads"},
-        2: "shifts",
-    }
+    roles: dict[int, Roles] = {0: {"rows": "writes", "sum": "reads"}, 1: {"columns": "writes", "sum": "reads"}}
     operands: list[tuple[Value | None, Labels]] = [(left, left_labels), (right, right_labels)]
     if summand is not None:
         operands.append((summand, out[len(out) - summand.rank :]))
+        roles[2] = "shifts"
     found = call.joint(operands, out, roles=roles)
     return call.result([found.get(label) for label in out])
 
