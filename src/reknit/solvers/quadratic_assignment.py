@@ -238,11 +238,16 @@ def climb(problem: Problem, placement: Placement) -> Placement:
 def margins(problem: Problem, placement: Placement) -> Float[np.ndarray, " places"]:
     """By how much E falls, at each place, in the best neighbouring placement that has another item there.
 
-    Neighbours are all exchanges of two items and all moves of rungs. Infinite where a pool holds one item.
+    Infinite where a pool holds one item.
     """
-    drafts = np.concatenate([_exchanged(placement, _all_exchanges(problem)), *_rung_moves(problem, placement)])
+    drafts = neighbours(problem, placement)
     losses = problem.value(placement) - problem.values(drafts)
     return np.asarray(np.where(drafts != placement, losses[:, None], np.inf).min(0, initial=np.inf), dtype=np.float64)
+
+
+def neighbours(problem: Problem, placement: Placement) -> Int[np.ndarray, "drafts places"]:
+    """Every placement one move away: all exchanges of two items of a pool, all moves of rungs."""
+    return np.concatenate([_exchanged(placement, _all_exchanges(problem)), *_rung_moves(problem, placement)])
 
 
 def _exchanged(placement: Placement, exchanges: Sequence[tuple[int, int]]) -> Int[np.ndarray, "drafts places"]:

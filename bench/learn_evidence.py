@@ -1,0 +1,133 @@
+"""Learns what each kind of evidence weighs, from piles whose key is known, and tests it on piles left out.
+
+    python -m bench.learn_evidence fit NAME... [--out FILE]         weights from these piles
+    python -m bench.learn_evidence test NAME... --from NAME...      weights from the second list, solved on the first
+
+The true placement is to win against every neighbouring one: logistic regression on the differences of what each kind
+of evidence adds up to (a conditional logit), with a ridge. Margins are then log-odds under that model.
+Neighbours are all exchanges and moves of rungs, and as many placements two to four moves away.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from scipy.optimize import minimize
+
+from bench.solved_piles import solved
+from reknit.solvers.quadratic_assignment import Placement, Problem, margins, neighbours, solve
+from reknit.wiring.joint import Joint
+
+RIDGE = 10.0
+PER_PILE = 3000.0
+MOST = 6000
+
+
+def joint(name: str) -> Joint:
+    """The objective of a solved pile; the truth is the identity."""
+    skeleton, tensors = solved(name)
+    keys = [key for key, tensor in tensors.items() if tensor.ndim > 1 and tensor.dtype.kind == "f"]
+    return Joint(skeleton, keys, [tensors[key] for key in keys])
+
+
+def sums(pile: Joint, problem: Problem, drafts: np.ndarray) -> dict[str, np.ndarray]:
+    """What each kind of evidence adds up to in each placement."""
+    found: dict[str, np.ndarray] = {}
+    spots = problem.spots[drafts]
+    for relation in pile.relations:
+        first, second = np.array(relation.pairs).T
+        total = relation.scores[spots[:, first], spots[:, second]].sum(1)
+        found[relation.key] = found.get(relation.key, 0.0) + total
+    return found
+
+
+def examples(pile: Joint, rng: np.random.Generator) -> dict[str, np.ndarray]:
+    """Truth less rival, kind by kind, for many rivals."""
+    problem = pile.problem({})
+    truth = np.arange(len(pile.keys))
+    near = neighbours(problem, truth)
+    if len(near) > MOST // 2:
+        near = near[rng.choice(len(near), MOST // 2, replace=False)]
+    far = np.stack([wandered(near, truth, rng) for _ in range(len(near))])
+    drafts = np.concatenate([truth[None], near, far])
+    return {key: total[0] - total[1:] for key, total in sums(pile, problem, drafts).items()}
+
+
+def wandered(near: np.ndarray, truth: Placement, rng: np.random.Generator) -> Placement:
+    """Two to four moves one after the other."""
+    draft = truth
+    for move in near[rng.integers(len(near), size=rng.integers(2, 5))]:
+        draft = draft[move]
+    return draft
+
+
+def fit(piles: Sequence[Joint], seed: int = 0) -> dict[str, float]:
+    """The weights, by key of the relation."""
+    found = [examples(pile, np.random.default_rng([seed, k])) for k, pile in enumerate(piles)]
+    keys = sorted({key for each in found for key in each})
+    rows, counts = [], []
+    for each in found:
+        size = len(next(iter(each.values())))
+        rows.append(np.stack([each.get(key, np.zeros(size)) for key in keys], 1))
+        counts.append(np.full(size, PER_PILE / size))
+    differences, weight = np.concatenate(rows), np.concatenate(counts)
+
+    def loss(beta: np.ndarray) -> tuple[float, np.ndarray]:
+        odds = differences @ beta
+        value = weight @ np.logaddexp(0.0, -odds) + 0.5 * RIDGE * beta @ beta
+        slope = -(weight / (1.0 + np.exp(np.clip(odds, -50, 50)))) @ differences + RIDGE * beta
+        return float(value), slope
+
+    end = minimize(loss, np.zeros(len(keys)), jac=True, method="L-BFGS-B", options={"maxiter": 1000})
+    return {key: round(float(value), 4) for key, value in zip(keys, end.x, strict=True) if abs(value) > 1e-4}
+
+
+def test(name: str, pile: Joint, weights: Mapping[str, float], seed: int) -> None:
+    """Solve a pile and say how much of it is right."""
+    started = time.perf_counter()
+    problem = pile.problem(weights)
+    truth = np.arange(len(pile.keys))
+    rng = np.random.default_rng(seed)
+    found = solve(problem, starts=6, seed=int(rng.integers(1 << 30)))
+    margin = margins(problem, found.placement)
+    seconds = time.perf_counter() - started
+    counted = [k for k, key in enumerate(pile.keys) if pile.skeleton[key].index and np.isfinite(margin[k])]
+    right = (found.placement == truth)[counted]
+    margin = margin[counted]
+    print(
+        f"{name}: {right.sum()} of {len(right)} right; E {found.value:.1f}, of the truth {problem.value(truth):.1f}, "
+        f"starts {np.round(found.starts, 1).tolist()}, {seconds:.1f} s; margins right: least {least(margin[right])}, "
+        f"median {np.median(margin[right]) if right.any() else np.nan:.2f}; wrong: most {least(-margin[~right], -1)}"
+    )
+
+
+def least(values: np.ndarray, sign: int = 1) -> str:
+    """The smallest value, or '-' of none."""
+    return f"{sign * values.min():.2f}" if len(values) else "-"
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Fit or test."""
+    parser = argparse.ArgumentParser(prog="bench.learn_evidence")
+    parser.add_argument("what", choices=["fit", "test"])
+    parser.add_argument("names", nargs="+")
+    parser.add_argument("--from", dest="source", nargs="+", default=[])
+    parser.add_argument("--out", type=Path)
+    asked = parser.parse_args(argv)
+    if asked.what == "fit":
+        weights = fit([joint(name) for name in asked.names])
+        text = json.dumps({"learned from": asked.names, "ridge": RIDGE, "weights": weights}, indent=1)
+        (asked.out.write_text(text + "\n", encoding="utf-8") if asked.out else print(text))
+        return
+    weights = fit([joint(name) for name in asked.source])
+    for name in asked.names:
+        test(name, joint(name), weights, seed=1)
+
+
+if __name__ == "__main__":
+    main()

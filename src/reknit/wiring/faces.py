@@ -1,0 +1,158 @@
+"""Faces: where a matrix touches a stream, as a reader or a writer, at which depth, and who shares its hidden units.
+
+A face is an axis of a slot that runs over a stream, with the part of the other axis that makes one use of it: a fused
+q, k, v matrix has three. Its kind is read off the skeleton's groups, never off a name:
+
+    out         what writes to the stream, and reads hidden units
+    value       a reader whose units an out reads, in heads
+    in          a reader whose units an out reads, without heads; gate and up of a gated MLP are both one
+    query, key  readers that share their innermost units with each other and with no out; the query comes first
+    source      what else writes: embeddings, stems
+    end         what else reads: poolers, heads
+
+The depth counts sub-blocks: how many writers have added to the stream on the longest way to it.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from reknit.skeleton.skeleton import Group, Member, Skeleton, Use
+
+KINDS = ("query", "key", "value", "attention out", "in", "out", "source", "end")
+
+
+@dataclass(frozen=True)
+class Face:
+    """One side of a slot that touches a stream.
+
+    Attributes:
+        slot: the key.
+        kind: one of ``KINDS``.
+        stream: the group it touches.
+        reads: whether it reads it; else it writes it.
+        depth: number of the sub-block; -1 for what writes before the first.
+        axis: which axis of the slot runs over the stream.
+        rest: the axis on which its hidden units lie; -1 where there is none.
+        part: first and last-but-one position on that axis.
+        units: the group that runs over single positions of the part; empty where there is none.
+        heads: the group of the heads the units lie in; empty where there is none.
+    """
+
+    slot: str
+    kind: str
+    stream: str
+    reads: bool
+    depth: int
+    axis: int
+    rest: int = -1
+    part: tuple[int, int] = (0, 0)
+    units: str = ""
+    heads: str = ""
+
+
+def find_faces(skeleton: Skeleton) -> tuple[Face, ...]:
+    """All faces of a skeleton's matrices and kernels, in the order of the forward pass."""
+    depths = _depths(skeleton)
+    members = _members(skeleton)
+    faces = []
+    for group in _streams(skeleton):
+        for member in group.members:
+            slot = skeleton[member.slot]
+            whole = (member.start, member.outer, member.inner, member.gap) == (0, 1, 1, 0)
+            if len(slot.shape) < 2 or member.role not in ("reads", "writes") or not whole:
+                continue
+            rest = 1 - member.axis if member.axis < 2 else -1
+            reads = member.role == "reads"
+            kind = "end" if reads else "source"
+            draft = Face(slot.key, kind, group.name, reads, depths[slot.key], member.axis, rest)
+            found = members[slot.key, rest]
+            for part in _parts(found, slot.shape[rest]):
+                units, heads = _units(found, part)
+                faces.append(replace(draft, part=part, units=units, heads=heads))
+    faces.sort(key=lambda face: (face.depth, not face.reads))
+    return tuple(_named(faces))
+
+
+def _streams(skeleton: Skeleton) -> list[Group]:
+    return [group for group in skeleton.groups if group.name.split(" ")[0].rstrip("0123456789") == "stream"]
+
+
+def _members(skeleton: Skeleton) -> dict[tuple[str, int], list[tuple[str, int, Member]]]:
+    """(slot, axis) -> the groups on it, with their sizes and members."""
+    found: dict[tuple[str, int], list[tuple[str, int, Member]]] = defaultdict(list)
+    for group in skeleton.groups:
+        for member in group.members:
+            found[member.slot, member.axis].append((group.name, group.size, member))
+    return found
+
+
+def _extent(size: int, member: Member) -> tuple[int, int]:
+    return member.start, member.start + member.outer * (size * member.inner + member.gap) - member.gap
+
+
+def _parts(found: Sequence[tuple[str, int, Member]], length: int) -> list[tuple[int, int]]:
+    """The stretches of an axis that share no group with each other: three of a fused matrix."""
+    parts: list[tuple[int, int]] = []
+    for start, stop in sorted(_extent(size, member) for _, size, member in found):
+        if parts and start < parts[-1][1]:
+            parts[-1] = (parts[-1][0], max(stop, parts[-1][1]))
+        else:
+            parts.append((start, stop))
+    return parts or [(0, length)]
+
+
+def _units(found: Sequence[tuple[str, int, Member]], part: tuple[int, int]) -> tuple[str, str]:
+    """The innermost group of a part, and the one outside it."""
+    inside = [(member.inner, name) for name, size, member in found if part[0] <= _extent(size, member)[0] < part[1]]
+    inside.sort()
+    units = inside[0][1] if inside and inside[0][0] == 1 else ""
+    return units, inside[-1][1] if len(inside) > 1 else ""
+
+
+def _depths(skeleton: Skeleton) -> dict[str, int]:
+    """Slot -> how many writers have added to a stream before its first use."""
+    streams = {group.name for group in _streams(skeleton)}
+    writes = {
+        member.slot
+        for group in skeleton.groups
+        if group.name in streams
+        for member in group.members
+        if member.role == "writes" and len(skeleton[member.slot].shape) > 1
+    }
+    depth: dict[int, int] = {}
+    found: dict[str, int] = {}
+    for use in skeleton.uses:
+        before = [depth[step] + _adds(skeleton.uses[step], writes) for step in use.sources]
+        depth[use.step] = max(before, default=-1)
+        for key in use.slots.values():
+            found.setdefault(key, depth[use.step])
+    return {slot.key: found.get(slot.key, -1) for slot in skeleton.slots}
+
+
+def _adds(use: Use, writes: set[str]) -> int:
+    return int(any(key in writes for key in use.slots.values()))
+
+
+def _named(faces: list[Face]) -> list[Face]:
+    """The faces with their kinds."""
+    by_units: dict[tuple[str, int], list[int]] = defaultdict(list)
+    for k, face in enumerate(faces):
+        if face.units and face.units != face.stream:
+            by_units[face.units, face.depth].append(k)
+    named = list(faces)
+    for places in by_units.values():
+        outs = [k for k in places if not faces[k].reads]
+        readers = [k for k in places if faces[k].reads]
+        in_heads = all(faces[k].heads for k in places)
+        if outs and readers:
+            for k in outs:
+                named[k] = replace(faces[k], kind="attention out" if in_heads else "out")
+            for k in readers:
+                named[k] = replace(faces[k], kind="value" if in_heads else "in")
+        elif len(readers) == 2 and in_heads:
+            named[readers[0]] = replace(faces[readers[0]], kind="query")
+            named[readers[1]] = replace(faces[readers[1]], kind="key")
+    return named
