@@ -1,7 +1,7 @@
 """Damage of every kind to one file among good ones: one clear sentence, or the truth; never anything else.
 
 Torch and npz files keep checksums, so damage is refused or harmless: the numbers are exactly those written.
-Safetensors, npy, ONNX and legacy torch files keep none; there a changed number is a number, but the rest stays sound.
+All other formats keep none; there a changed number is a number, but the rest stays sound.
 """
 
 import io
@@ -16,7 +16,7 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import save
-from writers import onnx_file
+from writers import gguf_fact, gguf_file, gguf_text, onnx_file
 
 import strategies
 from reknit.containers import read_pile
@@ -58,11 +58,12 @@ def packed(format_, weight, bias):
         "packed-npz": lambda: buffered(lambda f: np.savez_compressed(f, **state)),
         "npy": lambda: buffered(lambda f: np.save(f, weight)),
         "onnx": lambda: onnx_file(state),
+        "gguf": lambda: gguf_file(state, facts=[gguf_fact("general.architecture", 8, gguf_text("mlp"))]),
         "typed-onnx": lambda: onnx_file(state, typed=True),
     }[format_]()
 
 
-FORMATS = ["torch", "torchscript", "legacy", "safetensors", "npz", "packed-npz", "npy", "onnx", "typed-onnx"]
+FORMATS = ["torch", "torchscript", "legacy", "safetensors", "npz", "packed-npz", "npy", "onnx", "typed-onnx", "gguf"]
 CHECKED = {"torch", "torchscript", "npz", "packed-npz"}
 VICTIMS = {format_: packed(format_, *LAYERS["piece_1"]) for format_ in FORMATS}
 
@@ -153,7 +154,7 @@ def test_a_flip_of_any_bit_of_the_numbers_is_noticed(pile, format_):
         assert not check(pile, format_, raw[:at] + bytes([raw[at] ^ 0x10]) + raw[at + 1 :])
 
 
-@pytest.mark.parametrize("format_", ["safetensors", "npy", "legacy", "onnx"])
+@pytest.mark.parametrize("format_", ["safetensors", "npy", "legacy", "onnx", "gguf"])
 def test_without_a_checksum_a_flip_changes_one_number(pile, format_):
     """The control of the control: these formats cannot notice, and we do not pretend."""
     raw = VICTIMS[format_]
@@ -162,12 +163,11 @@ def test_without_a_checksum_a_flip_changes_one_number(pile, format_):
     assert not same(read_pile(pile)["piece_1"], "piece_1")
 
 
-@given(
-    st.binary(max_size=200),
-    st.sampled_from(
-        [b"", b"PK\x03\x04", b"\x93NUMPY\x01\x00", b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.", b"\x08\x08\x3a"]
-    ),
-)
+LEADS = [b"", b"PK\x03\x04", b"\x93NUMPY\x01\x00", b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."]
+LEADS += [b"\x08\x08\x3a", b"GGUF\x03\0\0\0"]
+
+
+@given(st.binary(max_size=200), st.sampled_from(LEADS))
 def test_noise(pile, noise, lead):
     assert not check(pile, "noise", lead + noise)
 

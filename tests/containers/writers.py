@@ -1,5 +1,7 @@
 """Small writers of the formats for which the tests have no library: ONNX (protobuf) and GGUF."""
 
+import struct
+
 import numpy as np
 
 ONNX_DTYPES = {
@@ -101,3 +103,55 @@ def onnx_model(graph=b"", *, more=b""):
 def onnx_file(state, *, typed=False):
     """A model whose initialisers are these arrays."""
     return onnx_model(onnx_graph([onnx_tensor(name, np.asarray(v), typed=typed) for name, v in state.items()]))
+
+
+GGUF_TYPES = {
+    "float32": 0,
+    "float16": 1,
+    "int8": 24,
+    "int16": 25,
+    "int32": 26,
+    "int64": 27,
+    "float64": 28,
+    "bfloat16": 30,
+    "Q4_0": 2,
+    "Q8_0": 8,
+}
+
+
+def gguf_text(value):
+    raw = value.encode() if isinstance(value, str) else value
+    return struct.pack("<Q", len(raw)) + raw
+
+
+def gguf_fact(name, kind, raw):
+    """A name, the number of a type, and the encoded value."""
+    return gguf_text(name) + struct.pack("<L", kind) + raw
+
+
+def gguf_tensor(name, kind, sizes, offset):
+    return gguf_text(name) + struct.pack(f"<L{len(sizes)}QLQ", len(sizes), *sizes, kind, offset)
+
+
+def gguf_header(tensors=(), facts=(), *, version=3, counts=None):
+    counts = counts or (len(tensors), len(facts))
+    return b"GGUF" + struct.pack("<LQQ", version, *counts) + b"".join(facts) + b"".join(tensors)
+
+
+def gguf_blocks(kind, shape, seed):
+    """Random blocks of 32 numbers, for a tensor of that shape: their bytes."""
+    rng = np.random.default_rng(seed)
+    scales = rng.normal(size=int(np.prod(shape)) // 32).astype("<f2").view(np.uint8).reshape(-1, 2)
+    return np.hstack([scales, rng.integers(0, 256, (len(scales), {"Q4_0": 16, "Q8_0": 32}[kind]), np.uint8)]).tobytes()
+
+
+def gguf_file(state, *, facts=(), alignment=32):
+    """A file with these arrays; a value may also be a block format, a shape and its bytes."""
+    tensors, data = [], b""
+    for name, value in state.items():
+        kind, shape, raw = value if isinstance(value, tuple) else (value.dtype.name, value.shape, value.tobytes())
+        data += bytes(-len(data) % alignment)
+        tensors.append(gguf_tensor(name, GGUF_TYPES[kind], shape[::-1], len(data)))
+        data += raw
+    header = gguf_header(tensors, facts)
+    return header + bytes(-len(header) % alignment) + data

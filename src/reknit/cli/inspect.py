@@ -69,7 +69,8 @@ def _table(inspection: Inspection) -> Table:
         title = f"{container.path} ({container.format})"
         for tensor in container.tensors:
             shape = " x ".join(map(str, tensor.shape)) or "scalar"
-            cells = (title, tensor.key, tensor.dtype, shape, _size(tensor.nbytes))
+            dtype = f"{tensor.dtype} from {tensor.packing}" if tensor.packing else tensor.dtype
+            cells = (title, tensor.key, dtype, shape, _size(tensor.nbytes))
             # names are texts of others: shown as they are, never as markup
             table.add_row(*map(Text, cells))
             title = ""

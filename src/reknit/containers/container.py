@@ -37,10 +37,11 @@ class TensorInfo:
 
     Attributes:
         key: its name in the container.
-        dtype: as stored, a name in ``NUMPY_DTYPES``: ``float32``, ``bfloat16``, ``int8``, ...
+        dtype: as stored (of blocks, as read), a name in ``NUMPY_DTYPES``: ``float32``, ``bfloat16``, ``int8``, ...
         shape: its size along each axis; ``()`` for a scalar.
         nbytes: its size in memory, in bytes.
         file: the file its numbers are in (a shard of a sharded container).
+        packing: the block format they are dequantized from when read, such as ``Q8_0``; else empty.
     """
 
     key: str
@@ -48,6 +49,7 @@ class TensorInfo:
     shape: tuple[int, ...]
     nbytes: int
     file: Path
+    packing: str = ""
 
 
 class Container(ABC):
@@ -91,7 +93,7 @@ def check_key(key: str, path: Path) -> str:
     return key
 
 
-def tensor_info(key: str, dtype: str, shape: tuple[int, ...], path: Path) -> TensorInfo:
+def tensor_info(key: str, dtype: str, shape: tuple[int, ...], path: Path, packing: str = "") -> TensorInfo:
     """Check a header's claim of name, dtype and shape, and work out the size; nothing is allocated.
 
     Raises:
@@ -105,7 +107,7 @@ def tensor_info(key: str, dtype: str, shape: tuple[int, ...], path: Path) -> Ten
     itemsize = NUMPY_DTYPES[dtype].itemsize
     if math.prod(size or 1 for size in shape) * itemsize > _MAX_BYTES:
         raise ContainerError(f"{key!r} claims a shape that no memory holds", path)
-    return TensorInfo(key, dtype, shape, math.prod(shape) * itemsize, path)
+    return TensorInfo(key, dtype, shape, math.prod(shape) * itemsize, path, packing)
 
 
 def is_bomb(unpacked: int, stored: int) -> bool:

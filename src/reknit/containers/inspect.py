@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from reknit.containers.container import Container
+from reknit.containers.container import Container, TensorInfo
 from reknit.containers.file_bytes import FileBytes, unreadable
 from reknit.containers.opening import REMEDY, open_container
 from reknit.containers.safetensors_file import INDEX_SUFFIX, ShardedSafetensors
@@ -31,6 +31,7 @@ class SeenTensor:
         shape: its size along each axis.
         nbytes: its size in memory, in bytes.
         file: the file its numbers are in.
+        packing: the block format it is dequantized from; else empty.
         sha256: of its numbers, little-endian and in C order, so the same in every format; None unless asked for.
     """
 
@@ -39,6 +40,7 @@ class SeenTensor:
     shape: tuple[int, ...]
     nbytes: int
     file: Path
+    packing: str
     sha256: str | None
 
 
@@ -164,12 +166,14 @@ def _walk(folder: Path) -> Iterator[Path]:
 def _look(path: Path, with_hash: bool) -> SeenContainer:
     container = open_container(path)
     files = sorted({info.file for info in container.tensors.values()})
-    tensors = tuple(
-        SeenTensor(i.key, i.dtype, i.shape, i.nbytes, i.file, _tensor_sha256(container, i.key) if with_hash else None)
-        for i in container.tensors.values()
-    )
+    tensors = tuple(_see(container, info, with_hash) for info in container.tensors.values())
     hashes = tuple((file, file_sha256(file)) for file in files) if with_hash else ()
     return SeenContainer(container.path, container.format, sum(FileBytes(f).size for f in files), tensors, hashes)
+
+
+def _see(container: Container, info: TensorInfo, with_hash: bool) -> SeenTensor:
+    digest = _tensor_sha256(container, info.key) if with_hash else None
+    return SeenTensor(info.key, info.dtype, info.shape, info.nbytes, info.file, info.packing, digest)
 
 
 def _tensor_sha256(container: Container, key: str) -> str:
@@ -190,6 +194,8 @@ def _tensor_json(tensor: SeenTensor) -> dict[str, Any]:
         "shape": list(tensor.shape),
         "bytes": tensor.nbytes,
     }
+    if tensor.packing:
+        seen["packing"] = tensor.packing
     if tensor.sha256 is not None:
         seen["sha256"] = tensor.sha256
     return seen | {"file": str(tensor.file)}

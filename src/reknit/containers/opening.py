@@ -7,6 +7,8 @@ from pathlib import Path
 
 from reknit.containers.container import Container
 from reknit.containers.file_bytes import FileBytes, unreadable
+from reknit.containers.gguf_file import MAGIC as GGUF_MAGIC
+from reknit.containers.gguf_file import GgufFile
 from reknit.containers.numpy_files import MAGIC as NPY_MAGIC
 from reknit.containers.numpy_files import NpyFile, NpzFile
 from reknit.containers.onnx_file import OnnxFile, is_onnx
@@ -17,9 +19,9 @@ from reknit.containers.torch_zip import TorchZip, is_torch_pickle
 from reknit.containers.zip_archive import ZipArchive
 from reknit.errors import ContainerError
 
-REMEDY = "reknit reads torch, TorchScript, safetensors, npz, npy and ONNX files"
+REMEDY = "reknit reads torch, TorchScript, safetensors, npz, npy, ONNX and GGUF files"
 _FOREIGN = (
-    *((b"GGUF", "a GGUF file"), (b"\x89HDF\r\n\x1a\n", "an HDF5 file"), (b"PAR1", "a Parquet table")),
+    *((b"\x89HDF\r\n\x1a\n", "an HDF5 file"), (b"PAR1", "a Parquet table")),
     *((b"\x1f\x8b", "a gzip archive"), (b"\x28\xb5\x2f\xfd", "a zstd archive"), (b"BZh91AY", "a bzip2 archive")),
     *((b"\xfd7zXZ\x00", "an xz archive"), (b"7z\xbc\xaf\x27\x1c", "a 7z archive"), (b"%PDF", "a PDF")),
     *((b"version https://git-lfs", "a Git LFS pointer, not the file itself"), (b"\x7fELF", "a program")),
@@ -28,6 +30,7 @@ _FOREIGN = (
 )
 _READERS: tuple[tuple[Callable[[bytes], bool], Callable[[FileBytes], Container]], ...] = (
     (lambda lead: lead.startswith(NPY_MAGIC), NpyFile),
+    (lambda lead: lead.startswith(GGUF_MAGIC), GgufFile),
     (is_legacy, TorchLegacy),
     (is_onnx, OnnxFile),
     (lambda lead: lead[8:9] == b"{" and not lead.startswith(b"version "), SafetensorsFile),

@@ -163,6 +163,7 @@ class _Reader:
 
     def read_bias(self) -> Float[np.ndarray, " rows"]:
         _, info = self.parts.tensors["bias"]
+        self._refuse_blocks("bias")
         if not is_float(info.dtype):
             raise self.bad("bias", f"is of the dtype {info.dtype}, not of floating-point numbers")
         if len(info.shape) != 1 or not info.nbytes:
@@ -172,6 +173,7 @@ class _Reader:
     def read_weight(self) -> tuple[Float[np.ndarray, "rows columns"], Float[np.ndarray, "_ 1"] | None]:
         """The weight and, if it is quantized, its scale."""
         _, info = self.parts.tensors["weight"]
+        self._refuse_blocks("weight")
         if len(info.shape) != 2 or not info.nbytes:
             raise self.bad("weight", f"has the shape {info.shape}; a weight has two axes and is not empty")
         if not is_float(info.dtype) and not is_integer(info.dtype):
@@ -187,6 +189,12 @@ class _Reader:
         if not scaled:
             return self._finite("weight", self._read("weight")), None
         return self._dequantize(info.shape[0])
+
+    def _refuse_blocks(self, role: str) -> None:
+        """What a block format has rounded is not known here, and a verdict needs to know it."""
+        packing = self.parts.tensors[role][1].packing
+        if packing:
+            raise self.bad(role, f"is quantized as {packing}, whose rounding steps are not known", "Convert it to F32")
 
     def _dequantize(self, rows: int) -> tuple[Float[np.ndarray, "rows columns"], Float[np.ndarray, "_ 1"]]:
         """``(weight - zero_point) * scale``, row by row or all alike."""
