@@ -30,6 +30,7 @@ from reknit.solvers.assignment import best_matching
 
 Placement = Int[np.ndarray, " places"]
 
+RUNS = 16  # rungs up to which every two neighbouring runs are exchanged: their number grows with the third power
 CHUNK = 4_000_000  # pairs that are scored at once: some 100 MB
 
 
@@ -159,12 +160,14 @@ class Solution:
     Attributes:
         placement: the item at each place.
         value: E there.
-        starts: E at the end of every start, best first; where many agree there is probably nothing better.
+        starts: E at the end of every climb, best first; where many agree there is probably nothing better.
+        ends: the placements the climbs ended at, in the same order.
     """
 
     placement: Placement
     value: float
     starts: tuple[float, ...]
+    ends: tuple[Placement, ...]
 
 
 def solve(problem: Problem, *, starts: int = 8, seed: int = 0) -> Solution:
@@ -175,25 +178,28 @@ def solve(problem: Problem, *, starts: int = 8, seed: int = 0) -> Solution:
         starts: how many climbs.
         seed: of the soft placements and the kicks.
     """
-    best = climb(problem, anneal(problem, np.random.default_rng([seed, 0])))
-    values = [problem.value(best)]
+    ends = [climb(problem, anneal(problem, np.random.default_rng([seed, 0])))]
+    values = [problem.value(ends[0])]
     for k in range(1, starts):
         rng = np.random.default_rng([seed, k])
-        draft = climb(problem, anneal(problem, rng) if k % 4 == 0 else _kicked(problem, best, rng))
-        value = problem.value(draft)
-        if value > max(values):
-            best = draft
-        values.append(value)
-    return Solution(best, max(values), tuple(sorted(values, reverse=True)))
+        best = ends[int(np.argmax(values))]
+        ends.append(climb(problem, anneal(problem, rng) if k % 4 == 0 else _kicked(problem, best, rng)))
+        values.append(problem.value(ends[-1]))
+    order = np.argsort(-np.array(values), kind="stable")
+    ends = [ends[k] for k in order]
+    return Solution(ends[0], values[order[0]], tuple(values[k] for k in order), tuple(ends))
 
 
 def _kicked(problem: Problem, placement: Placement, rng: np.random.Generator, kicks: int = 4) -> Placement:
-    """The placement after a few moves of rungs, or exchanges where there are no rungs, drawn at random."""
-    for _ in range(kicks):
-        moves = [drafts for drafts in _rung_moves(problem, placement) if len(drafts)]
-        drafts = moves[rng.integers(len(moves))] if moves else _exchanged(placement, _all_exchanges(problem))
-        if len(drafts):
-            placement = drafts[rng.integers(len(drafts))]
+    """The placement after a few moves drawn at random, or with the rungs of one ladder shuffled."""
+    if problem.ladders and rng.random() < 0.5:
+        places = problem.ladders[rng.integers(len(problem.ladders))].places
+        draft = placement.copy()
+        draft[places.ravel()] = placement[places[rng.permutation(len(places))].ravel()]
+        return draft
+    moves = [np.arange(len(placement)), *neighbours(problem, np.arange(len(placement)))]
+    for k in rng.integers(len(moves), size=kicks):
+        placement = placement[moves[k]]
     return placement
 
 
@@ -235,12 +241,13 @@ def climb(problem: Problem, placement: Placement) -> Placement:
         placement = drafts[best]
 
 
-def margins(problem: Problem, placement: Placement) -> Float[np.ndarray, " places"]:
-    """By how much E falls, at each place, in the best neighbouring placement that has another item there.
+def margins(problem: Problem, placement: Placement, rivals: Sequence[Placement] = ()) -> Float[np.ndarray, " places"]:
+    """By how much E falls, at each place, in the best rival placement that has another item there.
 
-    Infinite where a pool holds one item.
+    Rivals are all placements one move away, and those given: other ends of climbs may come closer than any neighbour.
+    Infinite where a pool holds one item; negative where a rival is better.
     """
-    drafts = neighbours(problem, placement)
+    drafts = np.concatenate([neighbours(problem, placement), *(rival[None] for rival in rivals)])
     losses = problem.value(placement) - problem.values(drafts)
     return np.asarray(np.where(drafts != placement, losses[:, None], np.inf).min(0, initial=np.inf), dtype=np.float64)
 
@@ -284,25 +291,22 @@ def _all_exchanges(problem: Problem) -> list[tuple[int, int]]:
 
 
 def _rung_orders(rungs: int) -> Iterator[list[int]]:
-    """Every exchange of two rungs, every move of a run of rungs, every turned-over run."""
+    """Every exchange of two rungs, every run turned over, every two neighbouring runs exchanged.
+
+    The last move takes a run of rungs elsewhere; of more than ``RUNS`` rungs, only one of the two runs being a single
+    rung, or both together being all of them.
+    """
     base = list(range(rungs))
     seen: set[tuple[int, ...]] = {tuple(base)}
-    for i in range(rungs):
-        for j in range(i + 1, rungs):
-            exchanged = base.copy()
-            exchanged[i], exchanged[j] = j, i
-            turned = [*base[:i], *reversed(base[i : j + 1]), *base[j + 1 :]]
-            later = [*base[:i], *base[i + 1 : j + 1], i, *base[j + 1 :]]
-            sooner = [*base[:i], j, *base[i:j], *base[j + 1 :]]
-            for order in (exchanged, turned, later, sooner):
-                if tuple(order) not in seen:
-                    seen.add(tuple(order))
-                    yield order
-    for shift in range(1, rungs):
-        order = [*base[shift:], *base[:shift]]
-        if tuple(order) not in seen:
-            seen.add(tuple(order))
-            yield order
+    for i, j in itertools.combinations(range(rungs + 1), 2):
+        exchanged = base.copy()
+        exchanged[i], exchanged[j - 1] = j - 1, i
+        ends = [k for k in range(j + 1, rungs + 1) if rungs <= RUNS or 1 in (j - i, k - j) or (i, k) == (0, rungs)]
+        moved = [[*base[:i], *base[j:k], *base[i:j], *base[k:]] for k in ends]
+        for order in (exchanged, [*base[:i], *reversed(base[i:j]), *base[j:]], *moved):
+            if tuple(order) not in seen:
+                seen.add(tuple(order))
+                yield order
 
 
 def _doubly_stochastic(logits: Float[np.ndarray, "n n"], rounds: int = 15) -> Float[np.ndarray, "n n"]:
