@@ -39,10 +39,11 @@ def filled(architecture, config, seed=0, dtype=torch.float64):
 
 
 def tensors_of(answer):
-    """The tensors of an answer in a row: one tensor, or those that a tuple of any depth holds."""
+    """The tensors of an answer in a row: one tensor, or those that tuples and dicts of any depth hold."""
     if isinstance(answer, torch.Tensor):
         return [answer]
-    return [tensor for part in answer or () for tensor in tensors_of(part)]
+    parts = answer.values() if isinstance(answer, dict) else answer or ()
+    return [tensor for part in parts for tensor in tensors_of(part)]
 
 
 def assert_exports(architecture, config, example_inputs):

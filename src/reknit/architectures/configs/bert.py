@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from reknit.architectures.configs.checks import check_divides, check_sizes
+from reknit.architectures.configs.slots import Slot, Slots, embedding, linear, norm
 from reknit.errors import UsageError
 
 
@@ -61,3 +62,36 @@ class BertConfig:
     def has_heads(self) -> bool:
         """Whether anything stands on top of the encoder; its keys then begin with ``bert.``."""
         return self.mlm_head or bool(self.pooled_heads) or self.classes > 0
+
+    def slots(self) -> Slots:
+        """The shapes of its tensors."""
+        width, vocab = self.width, self.vocab
+        found = embedding("token embedding", vocab, width) + embedding("position embedding", self.positions, width)
+        if self.token_types:
+            found += embedding("token type embedding", self.token_types, width)
+        found += norm("norm of the embeddings", width)
+        found += self.layers * (
+            4 * linear("attention", width, width)
+            + linear("feed-forward in", self.hidden, width)
+            + linear("feed-forward out", width, self.hidden)
+            + 2 * norm("norm of a layer", width)
+        )
+        extras = {}
+        if self.pooler:
+            found += linear("pooler", width, width)
+        if self.mlm_head:
+            found += linear("masked-token head", width, width) + norm("masked-token head, norm", width)
+            bias, decoder = Slot("masked-token head, bias", (vocab,)), Slot("decoder", (vocab, width), "matrix")
+            found.append(bias)
+            extras["second key of the masked-token head's bias"] = [bias]
+            if self.tied:
+                extras["second key of the token embedding"] = [decoder]
+            else:
+                found.append(decoder)
+        for name, outputs in self.pooled_heads:
+            found += linear(f"head {name}", outputs, width)
+        if self.classes:
+            found += linear("classifier", self.classes, width)
+        if self.position_ids:
+            found.append(Slot("numbers of the positions", (1, self.positions), "other"))
+        return Slots(found, extras)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from reknit.architectures.configs.checks import check_sizes
+from reknit.architectures.configs.slots import Slots, batch_norm, convolution, counters, linear
 from reknit.architectures.configs.stage import Stage, check_odd, check_stages
 
 
@@ -46,3 +47,24 @@ class BottleneckResnetConfig:
         check_sizes(self, "bottleneck-resnet")
         check_stages("bottleneck-resnet", self.dimensions, self.stages)
         check_odd("bottleneck-resnet", "stem_kernel", self.stem_kernel)
+
+    def slots(self) -> Slots:
+        """The shapes of its tensors."""
+        dimensions, bias, width = self.dimensions, self.bias, self.stem
+        found = convolution("stem", width, self.inputs, self.stem_kernel, dimensions, bias)
+        found += batch_norm("norm of the stem", width)
+        norms = 1
+        for stage in self.stages:
+            narrow, wide = stage.width, self.expansion * stage.width
+            for number in range(stage.blocks):
+                found += convolution("narrowing", narrow, width, 1, dimensions, bias)
+                found += convolution("looking around", narrow, narrow, stage.kernel, dimensions, bias)
+                found += convolution("widening", wide, narrow, 1, dimensions, bias)
+                found += 2 * batch_norm("norm of a narrow part", narrow) + batch_norm("norm of a wide part", wide)
+                norms += 3
+                if width != wide or (number == 0 and stage.stride != 1):
+                    found += convolution("downsampling", wide, width, 1, dimensions, bias)
+                    found += batch_norm("norm of the downsampling", wide)
+                    norms += 1
+                width = wide
+        return Slots(found + linear("head", self.outputs, width), counters(norms))

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 from reknit.architectures.configs.checks import check_chain, check_sizes
+from reknit.architectures.configs.slots import Slots, batch_norm, convolution, counters, linear
 from reknit.architectures.configs.stage import check_odd
 from reknit.errors import UsageError
 
@@ -61,3 +63,17 @@ class ConvChainConfig:
     def stride_of_each(self) -> tuple[int, ...]:
         """The stride of every convolution."""
         return self.strides * self.convolutions if len(self.strides) == 1 else self.strides
+
+    def slots(self) -> Slots:
+        """The shapes of its tensors."""
+        found = [
+            slot
+            for (inputs, outputs), kernel in zip(pairwise(self.channels), self.kernel_of_each, strict=True)
+            for slot in convolution("convolution", outputs, inputs, kernel, self.dimensions, self.bias)
+        ]
+        followed = self.channels[1:] if self.outputs else self.channels[1:-1]
+        normed = followed if self.batch_norm else ()
+        found += [slot for width in normed for slot in batch_norm("norm", width)]
+        if self.outputs:
+            found += linear("head", self.outputs, self.channels[-1])
+        return Slots(found, counters(len(normed)))

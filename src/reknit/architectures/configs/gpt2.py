@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from reknit.architectures.configs.checks import check_divides, check_sizes
+from reknit.architectures.configs.slots import Slot, Slots, embedding, linear, norm
 
 
 @dataclass(frozen=True)
@@ -47,3 +48,27 @@ class Gpt2Config:
     def __post_init__(self) -> None:
         check_sizes(self, "gpt2")
         check_divides("gpt2", "heads", self.heads, "width", self.width)
+
+    def slots(self) -> Slots:
+        """The shapes of its tensors, matrices as outputs x inputs whatever the layout."""
+        width, hidden, bias = self.width, self.hidden, self.bias
+        if self.fused:
+            attention = linear("query, key and value", 3 * width, width, bias)
+        else:
+            attention = 3 * linear("query, key and value", width, width, bias)
+        if self.masks:
+            mask = Slot("causal mask", (1, 1, self.positions, self.positions), "other")
+            attention = [*attention, mask, Slot("what masks", (), "other")]
+        found = embedding("token embedding", self.vocab, width) + embedding("position embedding", self.positions, width)
+        found += self.layers * (
+            attention
+            + linear("attention out", width, width, bias)
+            + linear("feed-forward in", hidden, width, bias)
+            + linear("feed-forward out", width, hidden, bias)
+            + 2 * norm("norm of a layer", width, bias)
+        )
+        found += norm("last norm", width, bias)
+        head = Slot("head", (self.vocab, width), "table")  # never transposed: it is an embedding's twin
+        if self.lm_head and not self.tied:
+            found.append(head)
+        return Slots(found, {"second key of the token embedding": [head]} if self.lm_head and self.tied else {})

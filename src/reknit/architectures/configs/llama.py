@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from reknit.architectures.configs.checks import check_divides, check_sizes
+from reknit.architectures.configs.slots import Slot, Slots, embedding, linear, norm
 from reknit.errors import UsageError
 
 
@@ -63,3 +64,22 @@ class LlamaConfig:
     def size_of_head(self) -> int:
         """Size of one head, whether given or width / heads."""
         return self.head_size or self.width // self.heads
+
+    def slots(self) -> Slots:
+        """The shapes of its tensors."""
+        width, size = self.width, self.size_of_head
+        asking, asked = self.heads * size, self.kv_heads * size
+        layer = linear("query", asking, width, self.qkv_bias) + 2 * linear("key and value", asked, width, self.qkv_bias)
+        layer += linear("attention out", width, asking, self.out_bias)
+        layer += 2 * linear("gate and feed-forward in", self.hidden, width, self.mlp_bias)
+        layer += linear("feed-forward out", width, self.hidden, self.mlp_bias)
+        layer += 2 * norm("norm of a layer", width, bias=False)
+        if self.qk_norm:
+            layer += 2 * norm("norm of query and key", size, bias=False)
+        if self.frequencies:
+            layer.append(Slot("rotary frequencies", (size // 2,)))
+        found = embedding("token embedding", self.vocab, width) + self.layers * layer + norm("last norm", width, False)
+        head = Slot("head", (self.vocab, width), "table")  # an embedding's twin
+        if self.lm_head and not self.tied:
+            found.append(head)
+        return Slots(found, {"second key of the token embedding": [head]} if self.lm_head and self.tied else {})

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from reknit.architectures.configs.checks import check_sizes
+from reknit.architectures.configs.slots import Slots, batch_norm, convolution, counters, linear
 from reknit.architectures.configs.stage import check_odd
 from reknit.errors import UsageError
 
@@ -75,3 +76,23 @@ class MbconvConfig:
         check_odd("mbconv", "stem_kernel", self.stem_kernel)
         if not self.stages:
             raise UsageError("there are no stages", "mbconv", "Give at least one")
+
+    def slots(self) -> Slots:
+        """The shapes of its tensors."""
+        width = self.stem
+        found = convolution("stem", width, self.inputs, self.stem_kernel, 2) + batch_norm("norm of the stem", width)
+        norms = 2
+        for stage in self.stages:
+            for _ in range(stage.blocks):
+                wide = width * stage.expansion
+                if stage.expansion != 1:
+                    found += convolution("widening", wide, width, 1, 2) + batch_norm("norm of a wide part", wide)
+                found += convolution("looking around", wide, 1, stage.kernel, 2) + batch_norm(
+                    "norm of a wide part", wide
+                )
+                found += convolution("narrowing", stage.width, wide, 1, 2)
+                found += batch_norm("norm of a narrow part", stage.width)
+                norms += 2 + (stage.expansion != 1)
+                width = stage.width
+        found += convolution("last convolution", self.head, width, 1, 2) + batch_norm("last norm", self.head)
+        return Slots(found + linear("head", self.outputs, self.head), counters(norms))

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 from reknit.architectures.configs.checks import check_chain, check_sizes
+from reknit.architectures.configs.slots import Slots, batch_norm, counters, linear
 
 
 @dataclass(frozen=True)
@@ -28,3 +30,10 @@ class MlpConfig:
     def __post_init__(self) -> None:
         check_sizes(self, "mlp")
         check_chain("mlp", "sizes", self.sizes)
+
+    def slots(self) -> Slots:
+        """The shapes of its tensors."""
+        found = [slot for sizes in pairwise(self.sizes) for slot in linear("layer", sizes[1], sizes[0], self.bias)]
+        normed = self.sizes[1:-1] if self.batch_norm else ()
+        found += [slot for size in normed for slot in batch_norm("norm", size)]
+        return Slots(found, counters(len(normed)))

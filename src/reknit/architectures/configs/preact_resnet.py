@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from reknit.architectures.configs.checks import check_sizes
+from reknit.architectures.configs.slots import Slots, batch_norm, convolution, counters, linear
 from reknit.architectures.configs.stage import Stage, check_odd, check_stages
 from reknit.errors import UsageError
 
@@ -53,3 +54,27 @@ class PreactResnetConfig:
         if self.skips and any(stage.width != self.stem or stage.stride != 1 for stage in self.stages):
             remedy = "Give every stage the stem's width and stride 1"
             raise UsageError("skips are summed, but stages differ in size", "preact-resnet", remedy)
+
+    def slots(self) -> Slots:
+        """The shapes of its tensors."""
+        dimensions, bias, width = self.dimensions, self.bias, self.stem
+        found = convolution("stem", width, self.inputs, self.stem_kernel, dimensions, bias)
+        for stage in self.stages:
+            for number in range(stage.blocks):
+                found += batch_norm("norm of a block", width)
+                found += convolution("convolution", stage.width, width, stage.kernel, dimensions, bias)
+                found += batch_norm("norm of a block", stage.width)
+                found += convolution("convolution", stage.width, stage.width, stage.kernel, dimensions, bias)
+                if width != stage.width or (number == 0 and stage.stride != 1):
+                    found += convolution("shortcut", stage.width, width, 1, dimensions, bias)
+                width = stage.width
+        if self.skips:
+            found += (len(self.stages) + 1) * convolution("skip", width, width, 1, dimensions, bias)
+        if self.final_norm:
+            found += batch_norm("last norm", width)
+        if self.per_position:
+            found += convolution("head", self.outputs, width, 1, dimensions, bias=True)
+        else:
+            found += linear("head", self.outputs, width)
+        blocks = sum(stage.blocks for stage in self.stages)
+        return Slots(found, counters(2 * blocks + self.final_norm))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from reknit.architectures.configs.checks import check_choice, check_sizes
+from reknit.architectures.configs.slots import Slot, Slots, batch_norm, counters, linear, norm
 
 NORMS = ("none", "layer", "rms", "batch")
 
@@ -43,3 +44,19 @@ class ResidualMlpConfig:
         check_sizes(self, "residual-mlp", may_be_zero=frozenset({"inputs"}))
         check_choice("residual-mlp", "norm", self.norm, NORMS)
         check_choice("residual-mlp", "final_norm", self.final_norm, NORMS)
+
+    def slots(self) -> Slots:
+        """The shapes of its tensors."""
+        found = linear("stem", self.width, self.inputs, self.bias) if self.inputs else []
+        found += self.blocks * (
+            self._norm("norm of a block", self.norm)
+            + linear("in", self.hidden, self.width, self.bias)
+            + linear("out", self.width, self.hidden, self.bias)
+        )
+        found += self._norm("last norm", self.final_norm) + linear("head", self.outputs, self.width, self.bias)
+        return Slots(found, counters(self.blocks * (self.norm == "batch") + (self.final_norm == "batch")))
+
+    def _norm(self, what: str, kind: str) -> list[Slot]:
+        if kind == "batch":
+            return batch_norm(what, self.width)
+        return norm(what, self.width, kind == "layer") if self.affine and kind != "none" else []

@@ -1,0 +1,228 @@
+"""What ``--like`` understands: the user's own code, a checkpoint folder, or a built-in architecture by name.
+
+Whatever it is, the module is on the meta device: it has shapes and no numbers, so that a network larger than memory
+costs nothing.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import re
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from reknit.architectures.hugging_face import from_hugging_face, model_type
+from reknit.architectures.registry import ARCHITECTURES, Config, architecture_of
+from reknit.architectures.spelling import from_json, read_config, spell_config
+from reknit.errors import InputError, UsageError
+from reknit.network.spec import ResidualSpec
+from reknit.skeleton.guess_inputs import Inputs, first_line, guess_inputs, on_meta, read_shapes, refusal
+
+CONFIG_FILE = "config.json"
+FORMS = "Give package.module:callable, a folder with config.json, or a built-in architecture such as bert:layers=6"
+
+
+@dataclass(frozen=True)
+class Like:
+    """A module to be filled, and what one forward pass of it takes.
+
+    Attributes:
+        name: as the user would say it.
+        module: on the meta device, in eval mode.
+        inputs: by place, or by name, on the meta device.
+        inputs_from: where the inputs come from, in words.
+        config: of the built-in architecture; None where it is not built in.
+    """
+
+    name: str
+    module: nn.Module
+    inputs: Inputs
+    inputs_from: str
+    config: Config | None = None
+
+
+def resolve(like: str, input_shape: str | None = None) -> Like:
+    """The module that ``--like`` names.
+
+    A built-in name goes before a folder of that name (write ``./gpt2`` for the folder) and, unless ``=`` follows the
+    colon, behind the user's own module of that name.
+
+    Args:
+        like: ``package.module:callable``, a folder, or a built-in architecture.
+        input_shape: what ``--input`` says: ``1x3x224x224``, ``int:1x16``, several with a comma between them.
+
+    Raises:
+        UsageError: it names nothing, or a value is wrong.
+        InputError: what it names cannot be used.
+    """
+    name, colon, rest = like.partition(":")
+    if name in ARCHITECTURES and (not colon or not rest or "=" in rest):
+        return built_in(read_config(like), input_shape)
+    if Path(like).is_dir():
+        return from_folder(Path(like), input_shape)
+    if re.fullmatch(r"[\w.]+:[\w.]+", like):
+        return from_code(like, input_shape)
+    if name and "=" in rest:
+        read_config(like)  # says which architectures there are
+    raise UsageError(f"{like!r} is no folder, no built-in architecture and no callable", "--like", FORMS)
+
+
+def built_in(config: Config, input_shape: str | None = None, name: str = "") -> Like:
+    """The module of a built-in architecture."""
+    architecture = architecture_of(config)
+    with torch.device("meta"):
+        module = architecture.build(config)
+        given = architecture.example_inputs(config), f"example of {architecture.name}"
+        inputs, source = given if input_shape is None else _spelled(module, input_shape)
+    return Like(name or spell_config(config), module, inputs, source, config)
+
+
+def from_folder(folder: Path, input_shape: str | None = None) -> Like:
+    """The architecture that a checkpoint's ``config.json`` describes; its tensors are not looked at.
+
+    Raises:
+        InputError: there is no ``config.json``, or it describes nothing that is known.
+    """
+    path = folder / CONFIG_FILE
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(f"there is no {CONFIG_FILE}", folder, FORMS) from None
+    except (OSError, ValueError) as error:
+        raise InputError(f"it cannot be read: {error}", path, "Give a checkpoint's own file") from None
+    if not isinstance(values, dict):
+        raise InputError("it holds no object", path, "Give a checkpoint's own file")
+    if "norm_eps" in values and values.get("architecture") == "residual-mlp":
+        return _first_release(values, input_shape, str(folder))
+    if "architecture" in values:
+        return built_in(from_json(values, str(path)), input_shape, str(folder))
+    try:
+        return built_in(from_hugging_face(values, str(path)), input_shape, str(folder))
+    except InputError:
+        module = _of_transformers(folder, values)
+        if module is None:
+            raise
+    return _finish(str(folder), module, None, input_shape)
+
+
+def _first_release(values: Mapping[str, Any], input_shape: str | None, name: str) -> Like:
+    from reknit.network.residual_mlp import ResidualMLP
+
+    with torch.device("meta"):
+        spec = ResidualSpec.from_config(values)
+        return _finish(name, ResidualMLP(spec), (torch.zeros(4, spec.width),), input_shape)
+
+
+def _of_transformers(folder: Path, values: Mapping[str, Any]) -> nn.Module | None:
+    """transformers' own module, if it is installed and knows the type; code that comes with a checkpoint never runs."""
+    if not model_type(values) or importlib.util.find_spec("transformers") is None:
+        return None
+    import transformers
+
+    try:
+        config = transformers.AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
+        kind = getattr(transformers, (values.get("architectures") or [""])[0], None)
+        with torch.device("meta"):
+            if kind is not None and issubclass(kind, transformers.PreTrainedModel):
+                module: nn.Module = kind(config)
+            else:
+                make: Any = transformers.AutoModel.from_config
+                module = make(config, trust_remote_code=False)
+    except (ValueError, KeyError, TypeError, AttributeError, OSError):
+        return None
+    return module
+
+
+def from_code(like: str, input_shape: str | None = None) -> Like:
+    """The user's own code: a callable that returns a module, or (module, inputs); it is called on the meta device.
+
+    Raises:
+        UsageError: there is no such module or callable.
+        InputError: the code fails, or returns something else.
+    """
+    place, _, attribute = like.partition(":")
+    with _importable_from_here():
+        try:
+            found: Any = importlib.import_module(place)
+        except ModuleNotFoundError as error:
+            if error.name is not None and (place == error.name or place.startswith(f"{error.name}.")):
+                remedy = "Run reknit where it can be imported, or check the name"
+                raise UsageError(f"there is no Python module {error.name!r}", "--like", remedy) from None
+            raise InputError(f"importing it failed: {error}", place, "Install what it needs") from error
+        except Exception as error:
+            raise InputError(f"importing it failed: {first_line(error)}", place, "Correct it first") from error
+        for part in attribute.split("."):
+            if not hasattr(found, part):
+                raise UsageError(f"{place} has no {part!r}", "--like", "Name a callable of that module")
+            found = getattr(found, part)
+        module, inputs = _called(like, found)
+    return _finish(like, module, inputs, input_shape)
+
+
+def _called(like: str, found: Any) -> tuple[nn.Module, Inputs | None]:
+    """What a callable returns, or a module as it is."""
+    made = found
+    if not isinstance(found, nn.Module):
+        if not callable(found):
+            raise UsageError(f"{like} is not callable", "--like", "Name a function that returns a torch.nn.Module")
+        try:
+            with torch.device("meta"):
+                made = found()
+        except Exception as error:
+            remedy = "It is called without arguments on the meta device, where numbers have no values"
+            raise InputError(f"calling it failed: {first_line(error)}", like, remedy) from error
+    module, inputs = made if isinstance(made, tuple) and len(made) == 2 else (made, None)
+    if not isinstance(module, nn.Module):
+        remedy = "Return a torch.nn.Module, or a pair of it and its example inputs"
+        raise InputError(f"it returned {type(module).__name__}, not a module", like, remedy)
+    if inputs is not None and not isinstance(inputs, tuple | list | dict | torch.Tensor):
+        remedy = "Return a tensor, a tuple of inputs, or a dict of inputs by name"
+        raise InputError(f"its example inputs are {type(inputs).__name__}", like, remedy)
+    if isinstance(inputs, torch.Tensor):
+        inputs = (inputs,)
+    return module, on_meta(inputs)
+
+
+def _finish(name: str, module: nn.Module, inputs: Inputs | None, input_shape: str | None) -> Like:
+    module = module.eval().to("meta")
+    with torch.device("meta"):
+        if input_shape is not None:
+            inputs, source = _spelled(module, input_shape)
+        elif inputs is not None:
+            source = "given with the module"
+        else:
+            inputs, source = guess_inputs(module)
+    return Like(name, module, inputs, source)
+
+
+def _spelled(module: nn.Module, input_shape: str) -> tuple[Inputs, str]:
+    """The inputs of ``--input``, which the module has to take."""
+    inputs = read_shapes(input_shape)
+    reason = refusal(module, inputs)
+    if reason:
+        problem = f"{type(module).__name__} does not take {input_shape}: {reason}"
+        raise InputError(problem, "--input", "Give the shape of one batch that it takes")
+    return inputs, "--input"
+
+
+@contextmanager
+def _importable_from_here() -> Iterator[None]:
+    """The user's own code lies where they stand, which a command does not look through by itself."""
+    here = str(Path.cwd())
+    if here in sys.path:
+        yield
+        return
+    sys.path.insert(0, here)
+    importlib.invalidate_caches()
+    try:
+        yield
+    finally:
+        sys.path.remove(here)
