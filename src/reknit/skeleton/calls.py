@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -75,8 +75,7 @@ class Call:
     @property
     def values(self) -> list[Value]:
         """All tensors among the arguments, also those in lists."""
-        lists = (item if isinstance(item, list) else [item] for item in self.arguments.values())
-        return [item for listed in lists for item in listed if isinstance(item, Value)]
+        return list(_tensors(self.arguments))
 
     def key(self) -> Key:
         """Names the next split in this operation."""
@@ -255,3 +254,11 @@ class Call:
             of_slots=any(item.of_slots for item in self.values),
             of_input=any(item.of_input for item in self.values),
         )
+
+
+def _tensors(item: Any) -> Iterator[Value]:
+    if isinstance(item, Value):
+        yield item
+    elif isinstance(item, Mapping | list | tuple):
+        for each in item.values() if isinstance(item, Mapping) else item:
+            yield from _tensors(each)

@@ -106,11 +106,17 @@ def varies(tensor: Tensor | None, shape: Sequence[int]) -> list[bool]:
 
 
 def shapes(node: torch.fx.Node) -> list[tuple[int, ...]] | None:
-    """Shapes of the results of a node; None, if it returns no tensor."""
+    """Shapes of the results of a node; None, if it returns no tensor.
+
+    Raises:
+        InputError: a shape depends on data.
+    """
     value = node.meta.get("val")
     values = list(value) if isinstance(value, tuple | list) else [value]
     tensors = [each for each in values if isinstance(each, Tensor)]
-    return [tuple(map(int, tensor.shape)) for tensor in tensors] or None
+    if any(isinstance(size, torch.SymInt) for tensor in tensors for size in tensor.shape):
+        raise InputError("the shape of a result depends on data", node.name, "Rewrite it with shapes that are known")
+    return [tuple(tensor.shape) for tensor in tensors] or None
 
 
 def module_path(node: torch.fx.Node) -> str:

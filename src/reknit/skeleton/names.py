@@ -49,9 +49,13 @@ def _writers(ledger: Ledger) -> dict[int, str]:
 
 
 def _words(ledger: Ledger) -> dict[int, str]:
-    """Class -> what an operation calls its units; nothing for the parts of a larger whole."""
+    """Class -> what an operation calls its units; heads that share a key and a value come in groups of heads."""
     found: dict[int, str] = {}
     for node, word in ledger.words.items():
-        if ledger.units.kind(node) == "leaf":
-            found.setdefault(ledger.units.find(node), word)
+        *outer, inner = ledger.units.factors(node)
+        for factor in outer:
+            for leaf in ledger.units.leaves(factor):
+                found.setdefault(leaf, f"groups of {word}")
+        for leaf in ledger.units.leaves(inner):
+            found.setdefault(leaf, word)
     return found

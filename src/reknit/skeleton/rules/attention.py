@@ -36,8 +36,8 @@ def attention(call: Call) -> Value:
         for each in (query, key):
             call.fix(each.dims[-2], "position: causal mask")
     if stack:
-        call.word(found.get(stack[-1]), "heads")
-    call.word(found.get("shared"), "queries a head")
+        call.word(found.get(stack[-1]), "groups of heads" if "shared" in queries else "heads")
+    call.word(found.get("shared"), "heads")
     call.word(query.dims[-1], "query-key")
     call.word(found.get("value"), "value")
     dims = [found.get(label) for label in queries]

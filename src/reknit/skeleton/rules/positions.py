@@ -111,3 +111,16 @@ def pixel_shuffle(call: Call) -> Value:
     dims = [None if node is None else call.units.like(node, call.name) for node in split.dims[: x.rank - 2]]
     places = [call.fresh(size, "position: pixel_shuffle") for size in call.shape[-2:]]
     return call.alone(call.result([*dims, *places]))
+
+
+@rule("view_as_complex", "view_as_real")
+def complex_view(call: Call) -> Value:
+    """Pairs of numbers as one complex number, and back: which of the two is which cannot move."""
+    x = call.values[0]
+    whole = x.rank if call.name == "view_as_real" else x.rank - 1
+    for node in x.dims[whole:]:
+        call.fix(node, f"position: {call.name}")
+    labels: list[Hashable | None] = [k if k < whole else None for k in range(x.rank)]
+    found = call.joint([(x, labels)], labels[:whole])
+    pair = [call.fresh(size, f"position: {call.name}") for size in call.shape[whole:]]
+    return call.result([*[found.get(label) for label in range(whole)], *pair])
