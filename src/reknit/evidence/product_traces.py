@@ -5,10 +5,11 @@ W_out W_in; of matrices that never met it is noise. The same holds of W_q^T W_k,
 
     T(a, b) = |tr(B A)| / ||B A||_F
 
-with A, B laid out so that their product is stream x stream. For random matrices T is of the order of 1: what counts is
-how far it stands above the others, so it is given on a log scale against the median:
+with A, B laid out so that their product is stream x stream. Of matrices that never met, T is half-normal, and the
+median over all pairs of a pile gives its deviation sigma = median / 0.6745. Of a true pair it can be any size, from
+noise up to hundreds of sigma, so what it says is counted by its order of magnitude:
 
-    log_ratio = log(T / median T), clipped to [-1, 4]
+    excess = log(1 + (T / (4 sigma))^2) / 2            about 0 up to 2 sigma, then log(T / 4 sigma)
 
 Source: Park, "I Dropped a Neural Net" (2026), arXiv 2602.19845, for residual MLPs; measured on transformers in
 docs/evidence.md. It needs the stream axes of both to be in one basis, and fails for q and k with rotary positions,
@@ -22,6 +23,9 @@ from collections.abc import Sequence
 
 import numpy as np
 from jaxtyping import Float
+
+HALF_NORMAL_MEDIAN = 0.6745
+CHANCE = 4.0  # deviations; of 10,000 pairs that never met, about one exceeds it
 
 Hidden = Float[np.ndarray, "hidden stream"]
 
@@ -37,12 +41,11 @@ def trace_ratios(first: Sequence[Hidden], second: Sequence[Hidden]) -> Float[np.
     return np.asarray(np.divide(traces, norms, out=np.zeros_like(traces), where=norms > 0), dtype=np.float64)
 
 
-def log_ratios(ratios: Float[np.ndarray, "first second"], same: bool = False) -> Float[np.ndarray, "first second"]:
-    """log(T / median T), clipped to [-1, 4]; a matrix with itself (on the diagonal, where ``same``) is no pair: 0."""
+def excess(ratios: Float[np.ndarray, "first second"], same: bool = False) -> Float[np.ndarray, "first second"]:
+    """How far each T stands above what chance gives; a matrix with itself (on the diagonal, where ``same``) has 0."""
     pairs = ~np.eye(len(ratios), dtype=bool) if same else np.ones(ratios.shape, dtype=bool)
     positive = ratios[pairs & (ratios > 0)]
     if not positive.size:
         return np.zeros_like(ratios)
-    median = float(np.median(positive))
-    logs = np.log(np.maximum(ratios, 0.05 * median) / median)
-    return np.asarray(np.where(pairs, np.clip(logs, -1.0, 4.0), 0.0), dtype=np.float64)
+    sigma = float(np.median(positive)) / HALF_NORMAL_MEDIAN
+    return np.asarray(np.where(pairs, 0.5 * np.log1p((ratios / (CHANCE * sigma)) ** 2), 0.0), dtype=np.float64)

@@ -11,7 +11,8 @@ not change when units of the hidden side are permuted, or turned by an orthogona
 
 Why: gradients on a reader lie in the span of its inputs, so its Gram follows the covariance of the stream there, to
 which the writers before it have contributed. It fails where training was short or d tiny (the Gram is still that of
-the initialisation), and between twins (two fine-tunes of one network).
+the initialisation), and between twins (two fine-tunes of one network). What C is worth is measured in the pile itself:
+``noise`` compares each Gram with others whose coordinates were shuffled.
 
 Measured on real networks in docs/evidence.md. Cost: d^2 k for a matrix, d^2 / 2 for a comparison; of wide streams
 ``ENTRIES`` entries are drawn instead, the same ones for every matrix.
@@ -55,20 +56,14 @@ def gram_correlations(
     return np.asarray(np.stack(first) @ np.stack(second).T, dtype=np.float64)
 
 
-def standardised(scores: Float[np.ndarray, "first second"], same: bool = False) -> Float[np.ndarray, "first second"]:
-    """Scores less their mean, in units of their standard deviation, clipped to [-4, 6].
+def noise(first: Sequence[Float[np.ndarray, " entries"]], scrambled: Sequence[Float[np.ndarray, " entries"]]) -> float:
+    """Standard deviation of C where there is nothing to find: against Grams of shuffled coordinates.
 
     Args:
-        scores: of one kind of pairs.
-        same: whether rows and columns are the same items: what stands on the diagonal is then no pair, and becomes 0.
+        first: directions.
+        scrambled: ``gram_direction`` of matrices whose rows were shuffled, each in an order of its own.
     """
-    pairs = ~np.eye(len(scores), dtype=bool) if same else np.ones(scores.shape, dtype=bool)
-    values = scores[pairs]
-    spread = float(values.std()) if values.size > 1 else 0.0
-    if spread <= 1e-12:
-        return np.zeros_like(scores, dtype=np.float64)
-    result = np.clip((scores - values.mean()) / spread, -4.0, 6.0)
-    return np.asarray(np.where(pairs, result, 0.0), dtype=np.float64)
+    return float(gram_correlations(first, scrambled).std())
 
 
 def _drawn_pairs(width: int) -> tuple[Int[np.ndarray, " entries"], Int[np.ndarray, " entries"]]:

@@ -16,8 +16,9 @@ from functools import cached_property
 import numpy as np
 from jaxtyping import Float, Int
 
-from reknit.evidence.product_traces import log_ratios, trace_ratios
-from reknit.evidence.stream_grams import gram_correlations, gram_direction, standardised
+from reknit.evidence.product_traces import excess, trace_ratios
+from reknit.evidence.standardise import standardised
+from reknit.evidence.stream_grams import gram_correlations, gram_direction, noise
 from reknit.evidence.unit_norms import strength_correlations, unit_strengths
 from reknit.skeleton.skeleton import Skeleton
 from reknit.solvers.quadratic_assignment import Ladder, Problem, Term
@@ -60,7 +61,7 @@ class Joint:
         self.faces = tuple(face for face in find_faces(skeleton) if face.slot in self.place)
         shapes = {shape: k for k, shape in enumerate(dict.fromkeys(tensor.shape for tensor in self.tensors))}
         self.pool = np.array([shapes[tensor.shape] for tensor in self.tensors])
-        self._grams: dict[tuple[int, Layout], Float[np.ndarray, " entries"]] = {}
+        self._grams: dict[tuple[int, Layout, bool], Float[np.ndarray, " entries"]] = {}
 
     @cached_property
     def relations(self) -> tuple[Relation, ...]:
@@ -90,10 +91,13 @@ class Joint:
     def _members(self, place: int) -> Int[np.ndarray, " members"]:
         return np.flatnonzero(self.pool == self.pool[place])
 
-    def _gram(self, item: int, layout: Layout) -> Float[np.ndarray, " entries"]:
-        if (item, layout) not in self._grams:
-            self._grams[item, layout] = gram_direction(layout.by_stream(self.tensors[item]))
-        return self._grams[item, layout]
+    def _gram(self, item: int, layout: Layout, *, scrambled: bool = False) -> Float[np.ndarray, " entries"]:
+        if (item, layout, scrambled) not in self._grams:
+            matrix = layout.by_stream(self.tensors[item])
+            if scrambled:
+                matrix = matrix[np.random.default_rng([item, len(matrix)]).permutation(len(matrix))]
+            self._grams[item, layout, scrambled] = gram_direction(matrix)
+        return self._grams[item, layout, scrambled]
 
     def _stream_relations(self) -> list[Relation]:
         """Gram chain and likeness in depth: every pair of faces on one stream, not too far apart."""
@@ -112,10 +116,9 @@ class Joint:
 
     def _gram_scores(self, left: Layout, right: Layout) -> Float[np.ndarray, "left right"]:
         items = [[k for k, tensor in enumerate(self.tensors) if tensor.shape == side.shape] for side in (left, right)]
-        correlations = gram_correlations(
-            [self._gram(k, left) for k in items[0]], [self._gram(k, right) for k in items[1]]
-        )
-        return standardised(correlations, same=left.shape == right.shape)
+        first, second = ([self._gram(k, side) for k in item] for side, item in zip((left, right), items, strict=True))
+        chance = noise(first, [self._gram(k, right, scrambled=True) for k in items[1]])
+        return standardised(gram_correlations(first, second), chance, same=left.shape == right.shape)
 
     def _unit_relations(self) -> list[Relation]:
         """Product traces and unit norms: pairs of faces of one depth that share their innermost units."""
@@ -148,9 +151,10 @@ class Joint:
             sides.append([gathered(side.by_unit(tensor, flipped), label) for tensor in items])
         same = left.shape == right.shape
         strengths = [[unit_strengths(matrix) for matrix in side] for side in sides]
-        scores = [("norms", standardised(strength_correlations(*strengths), same))]
+        chance = 1.0 / np.sqrt(max(len(strengths[0][0]) - 1, 1))  # of a correlation over so many units
+        scores = [("norms", standardised(strength_correlations(*strengths), chance, same))]
         if sides[0][0].shape == sides[1][0].shape:
-            scores.append(("trace", log_ratios(trace_ratios(*sides), same)))
+            scores.append(("trace", excess(trace_ratios(*sides), same)))
         return scores
 
     @property
