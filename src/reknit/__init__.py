@@ -2,6 +2,7 @@
 
     drop       train a network and scatter it: a puzzle whose answer is known
     inspect    what files hold, from headers alone
+    couple     which axes of a network's tensors run over the same units, and through what
     assemble   pieces and a data table -> the network, and a verdict on it
     verify     an assembled network against data it has not seen
     load       an assembled network as a torch.nn.Module
@@ -29,6 +30,7 @@ if _typing.TYPE_CHECKING:
     from reknit.containers.inspect import inspect
     from reknit.network.saved import load_model as load
     from reknit.puzzle.verb import drop
+    from reknit.skeleton.verb import couple
 
 __version__ = "0.1.0"
 
@@ -43,6 +45,7 @@ __all__ = [
     "UsageError",
     "__version__",
     "assemble",
+    "couple",
     "drop",
     "inspect",
     "load",
@@ -53,6 +56,7 @@ __all__ = [
 _HOMES = {
     "Assembly": ("reknit.assembly.result", "Assembly"),
     "assemble": ("reknit.assembly.verb", "assemble"),
+    "couple": ("reknit.skeleton.verb", "couple"),
     "drop": ("reknit.puzzle.verb", "drop"),
     "inspect": ("reknit.containers.inspect", "inspect"),
     "load": ("reknit.network.saved", "load_model"),

@@ -10,7 +10,7 @@ import pytest
 from reknit import __version__
 from reknit.cli import main
 
-VERBS = ("drop", "inspect", "assemble", "verify")
+VERBS = ("drop", "inspect", "couple", "assemble", "verify")
 
 
 def run(capsys, *arguments):
@@ -50,6 +50,7 @@ def test_help_names_every_verb(capsys):
     [
         ("drop", "blocks width hidden activation norm data epochs seed force json"),
         ("inspect", "hash json"),
+        ("couple", "input json"),
         (
             "assemble",
             "data target inputs activation norm method start rows seed "

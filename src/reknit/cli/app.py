@@ -16,6 +16,7 @@ import typer
 
 from reknit import __version__
 from reknit.cli.assemble import assemble
+from reknit.cli.couple import couple
 from reknit.cli.drop import drop
 from reknit.cli.inspect import inspect
 from reknit.cli.terminal import BAD_INPUT, INTERRUPTED, StoppedError, print_error
@@ -28,7 +29,7 @@ BROKEN_PIPE = 128 + 13  # as the shell has it for SIGPIPE
 ClickUsageError: type[Exception] = typer.BadParameter.__bases__[0]
 
 app = typer.Typer(name="reknit", add_completion=False, pretty_exceptions_enable=False)
-VERBS = {verb.__name__: verb for verb in (drop, inspect, assemble, verify)}
+VERBS = {verb.__name__: verb for verb in (drop, inspect, couple, assemble, verify)}
 for verb in VERBS.values():
     app.command()(verb)
 
