@@ -14,7 +14,7 @@ def name_groups(members: Mapping[int, Sequence[Member]], ledger: Ledger) -> dict
 
     The units of a residual stream are called ``stream``, by number if there are several in one network. All others are
     named after the module that writes them first, and by the operation's word for them (``heads``) where it has one;
-    units that nothing writes, after the first axis they lie on.
+    units that nothing writes, and several that one module writes, after the first axis they lie on.
     """
     streams = [leaf for leaf in _streams(ledger) if leaf in members]
     names = {leaf: "stream" if len(streams) == 1 else f"stream {k + 1}" for k, leaf in enumerate(streams)}
@@ -24,12 +24,26 @@ def name_groups(members: Mapping[int, Sequence[Member]], ledger: Ledger) -> dict
             continue
         name = writers.get(leaf) or f"{found[0].slot}[{found[0].axis}]"
         names[leaf] = f"{name} {words[leaf]}" if leaf in words else name
-    counts, seen = Counter(names.values()), Counter[str]()
+    first = {leaf: f"{found[0].slot}[{found[0].axis}]" for leaf, found in members.items()}
+    return _numbered(_where_shared(names, first))
+
+
+def _where_shared(names: Mapping[int, str], instead: Mapping[int, str]) -> dict[int, str]:
+    """Names, with others instead where several are the same, if those are all different."""
+    found = dict(names)
+    for name, count in Counter(names.values()).items():
+        others = {leaf: instead[leaf] for leaf in names if names[leaf] == name}
+        if count > 1 and len(set(others.values())) == count:
+            found |= others
+    return found
+
+
+def _numbered(names: Mapping[int, str]) -> dict[int, str]:
+    counts, seen, found = Counter(names.values()), Counter[str](), {}
     for leaf, name in names.items():
-        if counts[name] > 1:
-            seen[name] += 1
-            names[leaf] = f"{name} ({seen[name]})"
-    return names
+        seen[name] += 1
+        found[leaf] = f"{name} ({seen[name]})" if counts[name] > 1 else name
+    return found
 
 
 def _streams(ledger: Ledger) -> list[int]:

@@ -19,6 +19,7 @@ ROLES: dict[str, Role] = {
 @rule(
     "addcdiv",
     "addcmul",
+    "copy",
     "dropout1d",
     "dropout2d",
     "feature_dropout",

@@ -66,3 +66,15 @@ def group_norm(call: Call) -> Value:
     call.word(found.get(1), "norm groups")
     channels = call.merged([found.get(1), found.get(2)], sizes)
     return call.result([found.get(0), channels, *[found.get(label) for label in labels[3:]]])
+
+
+@rule("_weight_norm", "_weight_norm_interface")
+def weight_norm(call: Call) -> Value | list[Value]:
+    """A weight as its direction and its length along one axis."""
+    direction, length = call.value("v"), call.value("g")
+    labels: list[Hashable] = list(range(direction.rank))
+    kept = [direction.axis(call.arguments["dim"])]
+    found = call.joint([(direction, labels), (length, labels)], labels, roles={1: "scales"}, within=[kept])
+    made = [call.result([found.get(label) for label in labels])]
+    made += [call.result([found.get(label) if label in kept else None for label in labels], length.shape)]
+    return made if len(call.shapes) > 1 else made[0]

@@ -107,6 +107,17 @@ def split(call: Call) -> list[Value]:
     return pieces(call, x, axis, [shape[axis] for shape in call.shapes])
 
 
+@rule("glu")
+def glu(call: Call) -> Value:
+    """The first half times the sigmoid of the second."""
+    x = call.values[0]
+    axis = x.axis(call.get("dim", -1))
+    halves = pieces(call, x, axis, [call.shape[axis]] * 2)
+    labels = range(x.rank)
+    found = call.joint([(half, labels) for half in halves], labels)
+    return call.result([found.get(label) for label in labels])
+
+
 @rule("cat", "concat", "concatenate")
 def cat(call: Call) -> Value:
     """One tensor after the other along one axis; all other axes run over the same units."""
