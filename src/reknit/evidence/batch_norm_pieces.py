@@ -1,0 +1,74 @@
+"""What the bookkeeping of BatchNorms is about: convolutions, norms, and the unit that repeats.
+
+    norm first (pre-activation)   x + conv_L( act( norm_L( ... conv_1( act( norm_1(x) ) ) ) ) )
+    convolution first             act_stream( x + norm_L( conv_L( ... act( norm_1( conv_1(x) ) ) ) ) )
+
+The second form is that of ResNets and, with ``stream_activation = "identity"``, of linear bottlenecks (MBConv).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+
+Vector = Float[np.ndarray, " channels"]
+
+
+@dataclass(frozen=True)
+class Convolution:
+    """One convolution, or a linear layer.
+
+    Attributes:
+        kernel: out x in of one group x taps along each dimension of space.
+        bias: one number an output channel; None: there is none, or it is not known whose it is.
+    """
+
+    kernel: Float[np.ndarray, "out inside *taps"]
+    bias: Vector | None = None
+
+
+@dataclass(frozen=True)
+class Norm:
+    """One BatchNorm.
+
+    Attributes:
+        gamma: its scale.
+        beta: its shift: the mean of what it puts out.
+        mean: the running mean of what comes in.
+        variance: the running variance of what comes in.
+    """
+
+    gamma: Vector
+    beta: Vector
+    mean: Vector
+    variance: Vector
+
+
+@dataclass(frozen=True)
+class Unit:
+    """How the layers of one residual unit follow each other; as many norms as convolutions.
+
+    Attributes:
+        shapes: of the kernels, in the order of the forward pass.
+        norm_first: whether the unit begins with a norm (pre-activation) or ends with one.
+        activation: between the layers; a name that ``moments_after`` knows.
+        stream_activation: after the branch was added to the stream.
+        adds: whether the branch is added to the stream; otherwise it takes the stream's place, as where a stage begins.
+    """
+
+    shapes: tuple[tuple[int, ...], ...]
+    norm_first: bool
+    activation: str = "relu"
+    stream_activation: str = "identity"
+    adds: bool = True
+
+    def __len__(self) -> int:
+        """How many convolutions there are."""
+        return len(self.shapes)
+
+    @property
+    def between(self) -> range:
+        """The convolutions that stand between two norms: behind norm k, or k - 1, and before the next one."""
+        return range(len(self) - 1) if self.norm_first else range(1, len(self))
