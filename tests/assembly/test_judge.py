@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from proofs import noisy
 
 from nets import identity, names_of, no_steps, random_net, trained_net
 from reknit.assembly.floor import Steps
@@ -24,10 +25,6 @@ def verdict_of(stack, x, y, arrangement, steps=None, **options):
     return judge(
         stack, x.astype(np.float64), y.astype(np.float64), arrangement, steps, names_of(stack, arrangement), **options
     )
-
-
-def noisy(y, deviation, seed=0):
-    return y.astype(np.float64) + deviation * np.random.default_rng(seed).standard_normal(y.shape)
 
 
 # what is right

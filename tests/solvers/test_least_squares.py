@@ -1,3 +1,5 @@
+from fractions import Fraction
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -88,6 +90,34 @@ def test_a_singular_system_has_the_solution_of_least_norm():
     found = solve(matrix, right)
     np.testing.assert_allclose(found, [1, 1], rtol=1e-6)
     assert found.dtype == np.float32
+
+
+def exact_solution(matrix, right):
+    """By elimination in fractions: no rounding at all."""
+    rows = [
+        [Fraction(value) for value in (*row, last)] for row, last in zip(matrix.tolist(), right.tolist(), strict=True)
+    ]
+    for k in range(len(rows)):
+        pivot = next(i for i in range(k, len(rows)) if rows[i][k])
+        rows[k], rows[pivot] = rows[pivot], rows[k]
+        rows[k] = [value / rows[k][k] for value in rows[k]]
+        for i in range(len(rows)):
+            if i != k:
+                rows[i] = [value - rows[i][k] * own for value, own in zip(rows[i], rows[k], strict=True)]
+    return np.array([float(row[-1]) for row in rows])
+
+
+@given(st.integers(2, 5), st.integers(0, 10**6))
+def test_nearly_equal_columns_in_float32_lose_no_digits_to_the_solver(unknowns, seed):
+    """Blocks that are nearly copies: their Gram matrix has a condition of about 1e5, float32 seven digits."""
+    rng = np.random.default_rng(seed)
+    columns = rng.standard_normal((40, 1)) + 3e-3 * rng.standard_normal((40, unknowns))
+    gram, right = (columns.T @ columns).astype(np.float32), rng.standard_normal((unknowns, 2)).astype(np.float32)
+    expected = np.stack([exact_solution(gram, right[:, k]) for k in range(2)], 1)
+    found = solve(gram, right)
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-6 * np.abs(expected).max())
+    np.testing.assert_array_equal(solve(gram, right[:, 0]), found[:, 0])
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
