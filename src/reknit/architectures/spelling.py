@@ -49,7 +49,7 @@ def spell_config(config: Config) -> str:
     'preact-resnet:stages=4x32k11-4x32k11d4,bias=true'
     """
     spelled = [
-        f"{field.name}={_spell(getattr(config, field.name))}"
+        f"{field.name}={spell_value(getattr(config, field.name))}"
         for field in fields(config)
         if getattr(config, field.name) != field.default
     ]
@@ -117,13 +117,18 @@ def _read_stage(kind: Any, text: str, what: str) -> Any:
     return kind(int(match[1]), int(match[2]), **more)
 
 
-def _spell(value: Any) -> str:
+def spell_value(value: Any) -> str:
+    """A value of a config as ``--like`` takes it.
+
+    >>> spell_value((784, 512, 10)), spell_value(True)
+    ('784-512-10', 'true')
+    """
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, tuple):
         if value and isinstance(value[0], str):
             return ":".join(map(str, value))
-        return "-".join(map(_spell, value))
+        return "-".join(map(spell_value, value))
     if is_dataclass(value):
         sizes = {field.name: (getattr(value, field.name), field.default) for field in fields(value)}
         more = (f"{LETTERS[name]}{size}" for name, (size, usual) in sizes.items() if name in LETTERS and size != usual)

@@ -7,10 +7,9 @@ costs nothing.
 from __future__ import annotations
 
 import importlib
-import json
 import re
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,15 +18,13 @@ from typing import Any
 import torch
 from torch import nn
 
-from reknit.architectures.hugging_face import from_hugging_face, model_type
 from reknit.architectures.registry import ARCHITECTURES, Config, architecture_of
-from reknit.architectures.spelling import from_json, read_config, spell_config
+from reknit.architectures.spelling import read_config, spell_config
 from reknit.errors import InputError, UsageError
+from reknit.network.residual_mlp import ResidualMLP
 from reknit.network.spec import ResidualSpec
+from reknit.skeleton.checkpoint_folder import FORMS, read_folder
 from reknit.skeleton.guess_inputs import Inputs, first_line, guess_inputs, on_meta, read_shapes, refusal
-
-CONFIG_FILE = "config.json"
-FORMS = "Give package.module:callable, a folder with config.json, or a built-in architecture such as bert:layers=6"
 
 
 @dataclass(frozen=True)
@@ -86,59 +83,19 @@ def built_in(config: Config, input_shape: str | None = None, name: str = "") -> 
 
 
 def from_folder(folder: Path, input_shape: str | None = None) -> Like:
-    """The architecture that a checkpoint's ``config.json`` describes; its tensors are not looked at.
+    """The architecture that a checkpoint's ``config.json`` describes, with the heads that its tensors have.
 
     Raises:
         InputError: there is no ``config.json``, or it describes nothing that is known.
     """
-    path = folder / CONFIG_FILE
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise InputError(f"there is no {CONFIG_FILE}", folder, FORMS) from None
-    except (OSError, ValueError) as error:
-        raise InputError(f"it cannot be read: {error}", path, "Give a checkpoint's own file") from None
-    if not isinstance(values, dict):
-        raise InputError("it holds no object", path, "Give a checkpoint's own file")
-    if "norm_eps" in values and values.get("architecture") == "residual-mlp":
-        return _first_release(values, input_shape, str(folder))
-    if "architecture" in values:
-        return built_in(from_json(values, str(path)), input_shape, str(folder))
-    try:
-        return built_in(from_hugging_face(values, str(path)), input_shape, str(folder))
-    except InputError:
-        module = _of_transformers(folder, values)
-        if module is None:
-            raise
-    return _finish(str(folder), module, None, input_shape)
-
-
-def _first_release(values: Mapping[str, Any], input_shape: str | None, name: str) -> Like:
-    from reknit.network.residual_mlp import ResidualMLP
-
-    with torch.device("meta"):
-        spec = ResidualSpec.from_config(values)
-        return _finish(name, ResidualMLP(spec), (torch.zeros(4, spec.width),), input_shape)
-
-
-def _of_transformers(folder: Path, values: Mapping[str, Any]) -> nn.Module | None:
-    """transformers' own module, if it is installed and knows the type; code that comes with a checkpoint never runs."""
-    if not model_type(values) or importlib.util.find_spec("transformers") is None:
-        return None
-    import transformers
-
-    try:
-        config = transformers.AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
-        kind = getattr(transformers, (values.get("architectures") or [""])[0], None)
+    found = read_folder(folder)
+    if isinstance(found, ResidualSpec):
         with torch.device("meta"):
-            if kind is not None and issubclass(kind, transformers.PreTrainedModel):
-                module: nn.Module = kind(config)
-            else:
-                make: Any = transformers.AutoModel.from_config
-                module = make(config, trust_remote_code=False)
-    except (ValueError, KeyError, TypeError, AttributeError, OSError):
-        return None
-    return module
+            module, inputs = ResidualMLP(found), (torch.zeros(4, found.width),)
+        return _finish(str(folder), module, inputs, input_shape)
+    if isinstance(found, nn.Module):
+        return _finish(str(folder), found, None, input_shape)
+    return built_in(found, input_shape, str(folder))
 
 
 def from_code(like: str, input_shape: str | None = None) -> Like:
