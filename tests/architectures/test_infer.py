@@ -14,7 +14,8 @@ from architectures.networks import checkpoint
 from architectures.random_configs import CONFIGS
 from architectures.splice_ai import read_splice_ai
 from reknit.architectures.configs.bottleneck_resnet import BottleneckResnetConfig
-from reknit.architectures.infer import POSITIONS_FIRST, as_json, infer, nearest
+from reknit.architectures.infer import POSITIONS_FIRST, as_json, infer
+from reknit.architectures.nearest import nearest
 from reknit.architectures.spelling import read_config
 from reknit.containers.opening import open_container
 from reknit.plain import dumps

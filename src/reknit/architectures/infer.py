@@ -10,17 +10,18 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
-from itertools import combinations
 from typing import Any
 
 from reknit.architectures.configs.gpt2 import Gpt2Config
 from reknit.architectures.configs.slots import Shape
 from reknit.architectures.fit import INPUTS_FIRST, Fit, fit
+from reknit.architectures.proposals.bert import propose_bert
 from reknit.architectures.proposals.bottleneck_resnet import propose_bottleneck_resnet
 from reknit.architectures.proposals.chains import propose_conv_chain, propose_mlp, propose_residual_mlp
+from reknit.architectures.proposals.gpt2 import propose_gpt2
+from reknit.architectures.proposals.llama import propose_llama
 from reknit.architectures.proposals.mbconv import propose_mbconv
 from reknit.architectures.proposals.preact_resnet import propose_preact_resnet
-from reknit.architectures.proposals.transformers import propose_bert, propose_gpt2, propose_llama
 from reknit.architectures.registry import Config, architecture_of
 from reknit.architectures.shape_pile import Pile, pile_of
 from reknit.architectures.spelling import spell_config, spell_value
@@ -75,19 +76,6 @@ class Inference:
         return spell_config(self.config)
 
 
-@dataclass(frozen=True)
-class Nearest:
-    """A built-in architecture that has nearly these tensors.
-
-    Attributes:
-        like: what ``--like`` is told to get it.
-        differs: in words, what is missing and what is left over.
-    """
-
-    like: str
-    differs: str
-
-
 def infer(shapes: Sequence[Shape], dtypes: Sequence[str] | None = None) -> list[Inference]:
     """Every built-in config that has exactly these tensors, the most telling first; their order does not matter.
 
@@ -110,35 +98,6 @@ def infer(shapes: Sequence[Shape], dtypes: Sequence[str] | None = None) -> list[
                 if fitting is not None and _keeps_numbers_apart(fitting, own, dtypes):
                     found[config] = _inference(config, fitting, kernels)
     return list(found.values())
-
-
-def nearest(shapes: Sequence[Shape], dtypes: Sequence[str] | None = None) -> Nearest | None:
-    """What would fit if a tensor were not missing, or if one shape or two were left away; None if nothing would.
-
-    >>> nearest([(512, 784), (512,), (10, 512), (10,), (7, 7, 7)]).differs
-    'left over: 1 of 7 x 7 x 7'
-    """
-    own = [tuple(shape) for shape in shapes]
-    names = list(dtypes) if dtypes is not None else ["float32"] * len(own)
-    kinds = sorted(set(own))
-    number = Counter(own)
-
-    def without(left: tuple[Shape, ...]) -> tuple[list[Shape], list[str]]:
-        kept = [(shape, name) for shape, name in zip(own, names, strict=True) if shape not in left]
-        return [shape for shape, _ in kept], [name for _, name in kept]
-
-    edits: list[tuple[int, str, tuple[list[Shape], list[str]]]] = [
-        (1, f"missing: 1 of {_spell(shape)}", ([*own, shape], [*names, "float32"])) for shape in kinds
-    ]
-    for many in (1, 2):
-        for left in combinations(kinds, many):
-            spelled = " and ".join(f"{number[shape]} of {_spell(shape)}" for shape in left)
-            edits.append((sum(number[shape] for shape in left), f"left over: {spelled}", without(left)))
-    for _, differs, (edited, edited_names) in sorted(edits, key=lambda edit: edit[0]):
-        found = infer(edited, edited_names if dtypes is not None else None)
-        if found:
-            return Nearest(found[0].like, differs)
-    return None
 
 
 def agreeing(config: Config, shapes: Sequence[Shape], dtypes: Sequence[str] | None = None) -> Config | None:
@@ -195,10 +154,15 @@ def _inference(config: Config, fitting: Fit, kernels: str) -> Inference:
 def _read_from(fitting: Fit) -> Iterator[str]:
     """Which tensors are what, in the order of the network."""
     for (what, shape), number in Counter((slot.what, slot.shape) for slot in fitting.slots).items():
-        yield f"{number} of {_spell(shape)}: {what}"
+        yield f"{number} of {spell_shape(shape)}: {what}"
 
 
-def _spell(shape: Shape) -> str:
+def spell_shape(shape: Shape) -> str:
+    """As a person writes it.
+
+    >>> spell_shape((512, 784))
+    '512 x 784'
+    """
     return " x ".join(map(str, shape)) if shape else "one number"
 
 

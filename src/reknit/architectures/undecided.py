@@ -45,9 +45,7 @@ def undecided(config: Config, found: Fit) -> tuple[Undecided, ...]:
     open_fields = [*_of_architecture(config, found)]
     activations = tuple(ACTIVATIONS) + (("relu6",) if isinstance(config, MbconvConfig) else ())
     open_fields.append(_one_of(config, "activation", activations, NO_TENSOR))
-    if not isinstance(config, ResidualMlpConfig) or config.norm != "none" or config.final_norm != "none":
-        open_fields.append(_any(config, "eps", NO_TENSOR))
-    return tuple(open_fields)
+    return (*open_fields, _any(config, "eps", NO_TENSOR))
 
 
 def _any(config: Config, field: str, because: str) -> Undecided:
