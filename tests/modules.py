@@ -73,6 +73,14 @@ class Subject:
         skeleton = dataclasses.replace(self.skeleton, groups=rest)
         return self.deviation(Symmetry(skeleton, (rolled(self.skeleton, group),)).apply(self.state))
 
+    def freed(self, group: Group) -> float:
+        """The change of the outputs when a group that is fixed is moved all the same."""
+        rest = tuple(
+            dataclasses.replace(each, fixed="") if each.name == group.name else each for each in self.skeleton.groups
+        )
+        skeleton = dataclasses.replace(self.skeleton, groups=rest)
+        return self.deviation(Symmetry(skeleton, (rolled(skeleton, group),)).apply(self.state))
+
     def free(self) -> list[Group]:
         """Groups that are not fixed."""
         return [group for group in self.skeleton.groups if not group.fixed]

@@ -97,6 +97,13 @@ def _holds(net: nn.Module, inputs: tuple[torch.Tensor, ...], seed: int) -> Subje
     return subject
 
 
+def _is_fixed_for_a_reason(subject: Subject) -> None:
+    """What is fixed could not have been permuted."""
+    for group in subject.skeleton.groups:
+        if group.fixed:
+            assert subject.freed(group) > CHANGED, group
+
+
 def _needs_every_member(subject: Subject, seed: int) -> None:
     """A matrix left behind is noticed; a bias need not be, a norm may take it away again."""
     for group in subject.free():
@@ -110,11 +117,15 @@ def _needs_every_member(subject: Subject, seed: int) -> None:
 @given(net=token_nets(), seed=seeds)
 def test_a_symmetry_of_a_token_net_leaves_its_function_alone(net, seed):
     ids = torch.randint(0, 11, (2, 5), generator=torch.Generator().manual_seed(seed))
-    _needs_every_member(_holds(net, (ids,), seed), seed)
+    subject = _holds(net, (ids,), seed)
+    _needs_every_member(subject, seed)
+    _is_fixed_for_a_reason(subject)
 
 
 @settings(max_examples=8)
 @given(net=image_nets(), seed=seeds)
 def test_a_symmetry_of_an_image_net_leaves_its_function_alone(net, seed):
     images = torch.randn(2, 3, 4, 4, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
-    _needs_every_member(_holds(net, (images,), seed), seed)
+    subject = _holds(net, (images,), seed)
+    _needs_every_member(subject, seed)
+    _is_fixed_for_a_reason(subject)

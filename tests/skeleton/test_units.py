@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reknit.skeleton.units import UNFIT, MisfitError, Units
+from reknit.skeleton.classes import MisfitError
+from reknit.skeleton.units import UNFIT, Units
 from strategies import seeds
 
 SIZES = (2, 3, 4, 6, 12)

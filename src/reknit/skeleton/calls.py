@@ -6,8 +6,9 @@ from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from reknit.skeleton.classes import Key, MisfitError
 from reknit.skeleton.skeleton import Role, Use
-from reknit.skeleton.units import Key, MisfitError, Units
+from reknit.skeleton.units import Units
 from reknit.skeleton.value import Value
 
 Labels = Sequence[Hashable | None]

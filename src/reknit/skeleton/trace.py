@@ -7,12 +7,12 @@ from torch.export import ExportedProgram
 
 from reknit.errors import InputError
 from reknit.skeleton.calls import Ledger
+from reknit.skeleton.classes import Key
 from reknit.skeleton.graph import Inputs, export, without_mutation
 from reknit.skeleton.groups import find_groups
 from reknit.skeleton.skeleton import Group, Refusal, Skeleton
 from reknit.skeleton.slots import find_slots
 from reknit.skeleton.tracer import NOT_UNDERSTOOD, MutatedError, Tracer
-from reknit.skeleton.units import Key
 
 PASSES = 8
 """Traces until the axes that are taken apart by position are known; two are the rule."""

@@ -13,10 +13,11 @@ from torch.export import ExportedProgram
 from torch.fx import GraphModule, Node
 
 from reknit.skeleton.calls import Call, Ledger
+from reknit.skeleton.classes import Key, MisfitError
 from reknit.skeleton.graph import module_path, placeholders, shapes, tied, varies
 from reknit.skeleton.rules import LAYOUT, RULES
 from reknit.skeleton.rules.elementwise import elementwise
-from reknit.skeleton.units import Key, MisfitError, Units
+from reknit.skeleton.units import Units
 from reknit.skeleton.uses import as_use, slots_among
 from reknit.skeleton.value import Value
 from reknit.skeleton.written_norms import operation, rms_eps

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Hashable
 
 from reknit.skeleton.calls import Call
+from reknit.skeleton.classes import MisfitError
 from reknit.skeleton.rules.registry import rule
-from reknit.skeleton.units import MisfitError
 from reknit.skeleton.value import Value
 
 

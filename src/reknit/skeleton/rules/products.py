@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Hashable
 
 from reknit.skeleton.calls import Call, Labels, Roles
+from reknit.skeleton.classes import MisfitError
 from reknit.skeleton.rules.registry import rule
-from reknit.skeleton.units import MisfitError
 from reknit.skeleton.value import Value
 
 TAPS = "taps of a convolution"
