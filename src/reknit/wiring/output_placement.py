@@ -1,0 +1,120 @@
+"""Tensors into slots by a network's own recorded outputs: weights propose, outputs prove.
+
+``place`` looks for the placement that reproduces the record to rounding (``output_search``), and has it judged
+(``output_proof``): by the error, and by whether any exchange of two tensors would have done as well.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from reknit.wiring.exchanges import Ladder
+from reknit.wiring.links import LinkName
+from reknit.wiring.output_proof import OutputProof, prove_recording
+from reknit.wiring.output_search import run
+from reknit.wiring.pools import Pool, check_pools
+from reknit.wiring.recording import Recording, single
+from reknit.wiring.scale_prior import scale_prior, scaling_slots
+from reknit.wiring.search_state import Search, Stage
+from reknit.wiring.soft_assignment import Matrix
+
+MIXABLE = 16384
+"""Numbers in a tensor up to which slots may hold mixtures; larger ones are only exchanged."""
+LEAST_BELIEF = 1e-6
+
+
+@dataclass(frozen=True)
+class OutputPlacement:
+    """Tensors in slots, with what the recorded outputs say of it.
+
+    Attributes:
+        placement: slot -> tensor, for every slot.
+        proof: verdict, errors, and exchanges that are not decided.
+        stages: how the error fell.
+        seconds: in all.
+    """
+
+    placement: Mapping[str, str]
+    proof: OutputProof
+    stages: tuple[Stage, ...]
+    seconds: float
+
+
+def place(
+    module: nn.Module,
+    pools: Sequence[Pool],
+    tensors: Mapping[str, Tensor],
+    placement: Mapping[str, str],
+    certain: Collection[str],
+    inputs: Sequence[Any],
+    outputs: Any,
+    *,
+    link: LinkName | None = None,
+    beliefs: Mapping[str, Mapping[str, float]] | None = None,
+    ladders: Sequence[Ladder] = (),
+    noise: float = 0.0,
+    budget: float | None = None,
+    seed: int = 0,
+) -> OutputPlacement:
+    """Find the placement that reproduces recorded outputs, and prove it.
+
+    Args:
+        module: in eval mode, on the meta device or not; all its tensors come from the placement, or are its own.
+        pools: slots of one shape and the tensors for them.
+        tensors: by name.
+        placement: slot -> tensor for every slot that is not to be the module's own; rough where not certain.
+        certain: slots that are not to be touched.
+        inputs: positional arguments of the module; the first axis of every tensor runs over the inputs.
+        outputs: what it answered, in the same nest of tensors.
+        link: what lies between answer and record; None: found out.
+        beliefs: slot -> tensor -> how likely, up to a factor, where something is known; None: from the numbers alone.
+        ladders: rungs of slots that may be exchanged as a whole, tensors too large for mixtures above all.
+        noise: standard deviation of noise that the outputs are known to carry.
+        budget: seconds for the search; the proof comes on top. None: no limit.
+        seed: of inputs and directions that are drawn.
+
+    Raises:
+        PileError: the pools do not fit the placement.
+        TableError: the outputs do not fit the module, or are labels.
+    """
+    began = time.perf_counter()
+    check_pools(pools, tensors, placement)
+    tensors = {name: single(tensor) for name, tensor in tensors.items()}
+    values = {slot: tensors[name] for slot, name in placement.items()}
+    recording = Recording.of(module, values, inputs, outputs, link)
+    opened = [pool.without(placement, certain) for pool in pools]
+    opened = [pool for pool in opened if len(pool.slots) > 1]
+    mixed = [pool for pool in opened if tensors[pool.tensors[0]].numel() <= MIXABLE]
+    search = Search(
+        recording=recording,
+        tensors=tensors,
+        placement=dict(placement),
+        mixed=mixed,
+        whole=[pool for pool in opened if pool not in mixed],
+        priors=[_prior(pool, tensors, beliefs or {}) for pool in mixed],
+        ladders=ladders,
+        generator=torch.Generator().manual_seed(seed),
+        deadline=began + (float("inf") if budget is None else budget),
+        began=began,
+    )
+    run(search)
+    proof = prove_recording(recording, pools, tensors, search.placement, noise=noise, seed=seed)
+    return OutputPlacement(search.placement, proof, tuple(search.stages), time.perf_counter() - began)
+
+
+def _prior(pool: Pool, tensors: Mapping[str, Tensor], beliefs: Mapping[str, Mapping[str, float]]) -> Matrix:
+    """Logarithms of the prior: from the beliefs for slots that have any, else from the numbers."""
+    stacked = pool.stacked(tensors).numpy()
+    prior = scale_prior(pool.slots, scaling_slots(pool.slots, tensors[pool.tensors[0]].ndim), stacked)
+    for row, slot in enumerate(pool.slots):
+        if slot in beliefs:
+            weights = np.array([beliefs[slot].get(name, 0.0) for name in pool.tensors])
+            prior[row] = np.log(np.maximum(weights / max(float(weights.sum()), 1e-300), LEAST_BELIEF))
+    return prior

@@ -1,0 +1,156 @@
+"""Is it the only placement? Every exchange of two tensors of a pool, tested against the recorded outputs.
+
+The rules are those of docs/verdicts.md. With e the recorded minus the computed answers and delta what an exchange adds
+to the answers, all in units of the standard deviation sigma of what disturbs each number (the residual itself or the
+rounding of a float32 pass, whichever is more, and stated noise), the exchange is rejected when
+
+    c = <e, delta> / <delta, delta>,   z = (1 - max(c, 0)) |delta|
+
+reaches the level at which all exchanges together would wrongly be rejected once in a million. How that is
+found for thousands of exchanges is told in ``exchange_tests``.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import NormalDist
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from reknit.wiring.exchange_tests import Exchange, ExchangeTester
+from reknit.wiring.links import LinkName
+from reknit.wiring.output_floor import OutputFloor, output_floor
+from reknit.wiring.pools import Pool, check_pools
+from reknit.wiring.recording import Recording, single
+
+Verdict = Literal["exact", "consistent", "ambiguous", "failed"]
+
+WRONGLY = 1e-6
+"""Chance that any exchange is rejected although it is the truth (family-wise, Bonferroni)."""
+SPARE_BITS = 20.0
+
+
+@dataclass(frozen=True)
+class OutputProof:
+    """What recorded outputs say of a placement.
+
+    Attributes:
+        verdict: exact, consistent, ambiguous or failed (docs/verdicts.md).
+        reason: one sentence.
+        floor: the error, and what rounding explains.
+        level: z from which an exchange is rejected.
+        tested: exchanges in all pools.
+        screened: of these, how many first-order effects alone rejected.
+        least_share: exact effect over foreseen effect, the least of the sample; infinite where none was screened.
+        weakest: the smallest z among exchanges rejected exactly; infinite if there are none.
+        undecided: exchanges that are not rejected, the least z first.
+        free: sets of slots that undecided exchanges join: who stands where within them is not known.
+    """
+
+    verdict: Verdict
+    reason: str
+    floor: OutputFloor
+    level: float
+    tested: int
+    screened: int
+    least_share: float
+    weakest: float
+    undecided: tuple[Exchange, ...]
+    free: tuple[tuple[str, ...], ...]
+
+
+def prove(
+    module: nn.Module,
+    pools: Sequence[Pool],
+    tensors: Mapping[str, Tensor],
+    placement: Mapping[str, str],
+    inputs: Sequence[Any],
+    outputs: Any,
+    *,
+    link: LinkName | None = None,
+    noise: float = 0.0,
+    seed: int = 0,
+) -> OutputProof:
+    """Judge a placement by recorded outputs; the arguments are those of ``place``.
+
+    Raises:
+        PileError: the pools do not fit the placement.
+        TableError: the outputs do not fit the module, or are labels.
+    """
+    check_pools(pools, tensors, placement)
+    tensors = {name: single(tensor) for name, tensor in tensors.items()}
+    values = {slot: tensors[name] for slot, name in placement.items()}
+    recording = Recording.of(module, values, inputs, outputs, link)
+    return prove_recording(recording, pools, tensors, placement, noise=noise, seed=seed)
+
+
+def prove_recording(
+    recording: Recording,
+    pools: Sequence[Pool],
+    tensors: Mapping[str, Tensor],
+    placement: Mapping[str, str],
+    *,
+    noise: float = 0.0,
+    seed: int = 0,
+) -> OutputProof:
+    """As ``prove``, with a recording at hand."""
+    floor = output_floor(recording, {slot: tensors[name] for slot, name in placement.items()})
+    tested = sum(len(pool.slots) * (len(pool.slots) - 1) // 2 for pool in pools)
+    level = -NormalDist().inv_cdf(WRONGLY / max(tested, 1))
+    coarse = any(torch.finfo(record.dtype).eps > torch.finfo(torch.float32).eps for record in recording.records)
+    explained = all(
+        mse <= (rounding**2 + noise**2) * (1 + 6 * math.sqrt(2 / max(record.numel(), 1)))
+        for mse, rounding, record in zip(floor.mse, floor.rounding, recording.records, strict=True)
+    )
+    if floor.largest > 1 and not (noise > 0 and explained):
+        off = f"the largest error is {floor.largest:.3g} times what rounding explains"
+        return OutputProof("failed", off, floor, level, 0, 0, math.inf, math.inf, (), ())
+    tester = ExchangeTester(recording, tensors, placement, floor, noise, level)
+    screened, least, left = tester.screen(pools, torch.Generator().manual_seed(seed))
+    undecided, weakest = [], math.inf
+    for pair in left:
+        found = tester.exactly(pair)
+        if found.z < level:
+            undecided.append(found)
+        else:
+            weakest = min(weakest, found.z)
+    undecided.sort(key=lambda one: (one.z, one.slots))
+    free = _joined([one.slots for one in undecided])
+    verdict, reason = _verdict(floor, noise, coarse, undecided, free, tester.bits(), pools)
+    return OutputProof(verdict, reason, floor, level, tested, screened, least, weakest, tuple(undecided), free)
+
+
+def _verdict(
+    floor: OutputFloor,
+    noise: float,
+    coarse: bool,
+    undecided: Sequence[Exchange],
+    free: Sequence[Sequence[str]],
+    bits: float,
+    pools: Sequence[Pool],
+) -> tuple[Verdict, str]:
+    needed = sum(math.lgamma(len(pool.slots) + 1) for pool in pools) / math.log(2) + SPARE_BITS
+    if bits < needed:
+        return "ambiguous", f"the record carries {bits:.0f} bits, and naming a placement takes {needed:.0f}"
+    if undecided:
+        slots = sum(len(group) for group in free)
+        harmless = all(one.leaves_function for one in undecided)
+        effect = "leave the function as it is" if harmless else "change too little to be seen in this record"
+        return "ambiguous", f"{len(undecided)} exchanges among {slots} slots {effect}; all others are rejected"
+    if floor.largest > 1 or coarse:
+        cause = "stated noise" if noise > 0 else "the coarse numbers of the record"
+        return "consistent", f"the error is what {cause} leaves, and every exchange is rejected"
+    return "exact", "every recorded number is reproduced within rounding, and every exchange is rejected"
+
+
+def _joined(pairs: Sequence[tuple[str, str]]) -> tuple[tuple[str, ...], ...]:
+    """Connected components."""
+    parts: list[set[str]] = []
+    for pair in pairs:
+        touching = [part for part in parts if part & set(pair)]
+        parts = [part for part in parts if not part & set(pair)] + [set(pair).union(*touching)]
+    return tuple(tuple(sorted(part)) for part in sorted(parts, key=min))

@@ -1,0 +1,57 @@
+"""The search of ``output_placement``: rounds of soft assignment, then exchanges, then both with a closer look."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from reknit.wiring.output_mending import exchange_whole, mend
+from reknit.wiring.output_rounds import assign
+from reknit.wiring.search_state import Search, State
+from reknit.wiring.soft_assignment import sinkhorn_log
+
+ROWS, MOST_ROWS = 300, 2400
+"""Directions in the first rounds; twice as many whenever the error has stalled."""
+KEPT = 0.7
+"""What a given placement is believed, where it is nearer to the record than the prior."""
+SOFTENED = 0.1
+"""Share of the prior that is mixed into beliefs which did not lead to the goal."""
+
+
+def run(search: Search) -> None:
+    """Look for the placement that reproduces the record, until it is found or time is up."""
+    error = search.error(search.placement)
+    search.note("given", error)
+    if search.solved(search.placement, error):
+        return
+    rows, state = ROWS, _start(search, error)
+    while not search.late:
+        error, state = assign(search, state, rows, error)
+        if search.solved(search.placement, error):
+            return
+        moved = exchange_whole(search, state)
+        if moved is not None:
+            state = moved
+            continue
+        error = mend(search, search.error(search.placement))
+        if search.solved(search.placement, error) or rows >= MOST_ROWS:
+            return
+        rows *= 2
+        state = _softened(search, state)
+
+
+def _start(search: Search, error: float) -> State:
+    """The prior, with the mixtures there; with the present placement instead, where it is nearer to the record."""
+    beliefs = [sinkhorn_log(prior) for prior in search.priors]
+    mixed = search.recording.error(search.filled(beliefs))
+    if error >= mixed:
+        return State(beliefs, [b.copy() for b in beliefs], mixed)
+    hard = [np.eye(len(pool.slots))[search.held(pool)] for pool in search.mixed]
+    leaning = [KEPT * h + (1 - KEPT) * b for h, b in zip(hard, beliefs, strict=True)]
+    return State(leaning, hard, error)
+
+
+def _softened(search: Search, state: State) -> State:
+    """Beliefs that can be overruled once more."""
+    priors = [sinkhorn_log(prior) for prior in search.priors]
+    beliefs = [(1 - SOFTENED) * b + SOFTENED * p for b, p in zip(state.beliefs, priors, strict=True)]
+    return State(beliefs, state.shares, state.error)

@@ -1,0 +1,181 @@
+"""A module, its inputs and the outputs recorded of it: how far a choice of tensors is from them.
+
+The module may be anything that ``torch.func.functional_call`` can run, on the meta device or not: what stands in the
+slots is handed in at every call. Its answer may be a tensor or any nest of tuples, lists, mappings and None.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+from torch.func import functional_call
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from reknit.errors import TableError
+from reknit.wiring.links import LINKS, Link, LinkName, find_link
+
+Values = Mapping[str, Tensor]
+Rows = Float[Tensor, "rows outputs"]
+
+
+def tensors_in(answer: Any) -> list[Tensor]:
+    """All tensors of a nest, from left to right."""
+    if isinstance(answer, Tensor):
+        return [answer]
+    if answer is None:
+        return []
+    if isinstance(answer, Mapping):
+        answer = answer.values()
+    return [tensor for part in answer for tensor in tensors_in(part)]
+
+
+def single(value: Any) -> Any:
+    """Numbers in float32; everything else as it is."""
+    return value.detach().float() if isinstance(value, Tensor) and value.is_floating_point() else value
+
+
+@dataclass(frozen=True)
+class Recording:
+    """Inputs and recorded outputs, flattened to one row an input, scaled so that the mean answer has error 1.
+
+    Attributes:
+        module: in eval mode.
+        own: what the module holds itself, in float32.
+        inputs: positional arguments; the first axis of every tensor runs over the inputs, if rows are independent.
+        links: one for each tensor of the answer.
+        records: what was recorded, per tensor of the answer.
+        known: which numbers of the record count, per tensor of the answer.
+        target: the record where the search compares it.
+        weight: what differences are multiplied with; 0 where the record is not known.
+        independent: whether the answer to an input does not depend on the others.
+    """
+
+    module: nn.Module
+    own: Values
+    inputs: tuple[Any, ...]
+    links: tuple[Link, ...]
+    records: tuple[Tensor, ...]
+    known: tuple[Tensor, ...]
+    target: Rows
+    weight: Rows
+    independent: bool
+
+    @classmethod
+    def of(
+        cls, module: nn.Module, values: Values, inputs: Sequence[Any], outputs: Any, link: LinkName | None = None
+    ) -> Recording:
+        """A recording; ``values`` are tensors for all slots, however placed.
+
+        Raises:
+            TableError: the outputs are not of the shapes that the module answers in, or labels.
+        """
+        own = {key: single(value) for key, value in module.state_dict().items() if not value.is_meta}
+        values, inputs = {**own, **values}, tuple(single(x) for x in inputs)
+        records = [record.detach() for record in tensors_in(outputs)]
+        with torch.no_grad():
+            answers = tensors_in(functional_call(module, dict(values), inputs))
+            independent = _independent(module, values, inputs, answers)
+        if len(answers) != len(records):
+            problem = f"{len(records)} recorded tensors, but the module answers with {len(answers)}"
+            raise TableError(problem, "outputs", "Record all of its answer, or wrap the module")
+        names = [link or find_link(a, r) for a, r in zip(answers, records, strict=True)]
+        if "labels" in names:
+            raise TableError("labels alone do not tell how far an answer is off", "outputs", "Record the numbers")
+        for answer, record in zip(answers, records, strict=True):
+            if answer.shape != record.shape:
+                shapes = f"{tuple(record.shape)}, the module answers {tuple(answer.shape)}"
+                raise TableError(f"recorded in the shape {shapes}", "outputs", "Record what the module answers")
+        links = tuple(LINKS[name] for name in names)
+        known = tuple(link.known(record.float()) for link, record in zip(links, records, strict=True))
+        targets = [link.target(record.float()) for link, record in zip(links, records, strict=True)]
+        total = max(sum(int(which.sum()) for which in known), 1)
+        weights = [
+            which / (target[which].std(correction=0).clamp(min=1e-12) * total**0.5) if which.any() else which.float()
+            for which, target in zip(known, targets, strict=True)
+        ]
+        target, weight = _flat(targets, independent), _flat(weights, independent)
+        return cls(module, own, inputs, links, tuple(records), known, target, weight, independent)
+
+    def __len__(self) -> int:
+        """How many rows: one an input, or one in all where inputs depend on each other."""
+        return len(self.target)
+
+    def some(self, rows: Int[Tensor, " rows"]) -> Recording:
+        """The same of some of the inputs."""
+        if not self.independent:
+            return self
+        return replace(
+            self,
+            inputs=tuple(x[rows] if isinstance(x, Tensor) else x for x in self.inputs),
+            records=tuple(record[rows] for record in self.records),
+            known=tuple(which[rows] for which in self.known),
+            target=self.target[rows],
+            weight=self.weight[rows],
+        )
+
+    def as_recorded(self, scales: Sequence[float]) -> Recording:
+        """The same, compared where the record was made, in units of a scale for each tensor of the answer."""
+        weights = [torch.full_like(r, 1 / scale).float() for r, scale in zip(self.records, scales, strict=True)]
+        return replace(
+            self,
+            links=tuple(link.as_recorded for link in self.links),
+            known=tuple(record.isfinite() for record in self.records),
+            target=_flat([record.float() for record in self.records], self.independent),
+            weight=_flat(weights, self.independent),
+        )
+
+    def answers(self, values: Values) -> Rows:
+        """The module's answers where they are compared, times the weights."""
+        answers = tensors_in(functional_call(self.module, {**self.own, **values}, self.inputs))
+        linked = [link.compared(a, which) for link, a, which in zip(self.links, answers, self.known, strict=True)]
+        return _flat(linked, self.independent) * self.weight
+
+    def residual(self, values: Values) -> Rows:
+        """Recorded minus answered, weighted."""
+        with torch.no_grad():
+            return self.target * self.weight - self.answers(values)
+
+    def error(self, values: Values) -> float:
+        """Mean squared error in units of the recorded variance; infinite where an answer is not finite."""
+        total = float(self.residual(values).double().square().sum())
+        return float("inf") if math.isnan(total) else total
+
+    def graph(self, values: Values) -> Rows:
+        """As ``answers``, with attention written out: its fused forms have no derivatives in batches."""
+        with sdpa_kernel(SDPBackend.MATH):
+            return self.answers(values)
+
+    def groups(self, most: int, numbers: int, generator: torch.Generator) -> Iterator[Recording]:
+        """At most so many disjoint sets of inputs, drawn at random, that together hold at least so many numbers."""
+        if not self.independent:
+            yield self
+            return
+        each = max(int((self.weight != 0).sum()) // len(self), 1)
+        used = min(len(self), max(-(-numbers // each), min(most, len(self))))
+        drawn = torch.randperm(len(self), generator=generator)[:used]
+        for part in drawn.tensor_split(min(most, used)):
+            yield self.some(part)
+
+
+def _flat(tensors: Sequence[Tensor], independent: bool) -> Rows:
+    rows = [tensor.reshape(len(tensor) if independent else 1, -1) for tensor in tensors]
+    return torch.cat(rows, 1)
+
+
+def _independent(module: nn.Module, values: Values, inputs: tuple[Any, ...], answers: Sequence[Tensor]) -> bool:
+    """Whether the first input alone gets the answer that it gets among the others."""
+    batches = {len(x) if x.ndim else 0 for x in inputs if isinstance(x, Tensor)}
+    if len(batches) != 1 or batches <= {0, 1} or any(a.ndim == 0 or len(a) not in batches for a in answers):
+        return False
+    first = tuple(x[:1] if isinstance(x, Tensor) else x for x in inputs)
+    alone = tensors_in(functional_call(module, dict(values), first))
+    return all(
+        one.shape == all_[:1].shape and torch.allclose(one, all_[:1], rtol=1e-3, atol=1e-4 * float(all_.abs().max()))
+        for one, all_ in zip(alone, answers, strict=True)
+    )
