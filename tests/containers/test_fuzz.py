@@ -10,6 +10,7 @@ import tracemalloc
 import warnings
 import zipfile
 
+import h5py
 import numpy as np
 import pytest
 import torch
@@ -46,6 +47,15 @@ def scripted(tensors):
         return buffered(lambda f: torch.jit.save(torch.jit.script(layer), f))
 
 
+def h5(state, libver="earliest", **packing):
+    def write(buffer):
+        with h5py.File(buffer, "w", libver=libver) as file:
+            for name, array in state.items():
+                file.create_dataset(name, data=array, **packing)
+
+    return buffered(write)
+
+
 def packed(format_, weight, bias):
     state = {"weight": weight, "bias": bias}
     tensors = {key: torch.from_numpy(value) for key, value in state.items()}
@@ -58,12 +68,16 @@ def packed(format_, weight, bias):
         "packed-npz": lambda: buffered(lambda f: np.savez_compressed(f, **state)),
         "npy": lambda: buffered(lambda f: np.save(f, weight)),
         "onnx": lambda: onnx_file(state),
+        "hdf5": lambda: h5(state),
+        "packed-hdf5": lambda: h5(state, chunks=True, compression="gzip", shuffle=True, fletcher32=True),
+        "newer-hdf5": lambda: h5(state, "latest"),
         "gguf": lambda: gguf_file(state, facts=[gguf_fact("general.architecture", 8, gguf_text("mlp"))]),
         "typed-onnx": lambda: onnx_file(state, typed=True),
     }[format_]()
 
 
-FORMATS = ["torch", "torchscript", "legacy", "safetensors", "npz", "packed-npz", "npy", "onnx", "typed-onnx", "gguf"]
+FORMATS = ["torch", "torchscript", "legacy", "safetensors", "npz", "packed-npz", "npy"]
+FORMATS += ["onnx", "typed-onnx", "gguf", "hdf5", "packed-hdf5", "newer-hdf5"]
 CHECKED = {"torch", "torchscript", "npz", "packed-npz"}
 VICTIMS = {format_: packed(format_, *LAYERS["piece_1"]) for format_ in FORMATS}
 
@@ -154,7 +168,7 @@ def test_a_flip_of_any_bit_of_the_numbers_is_noticed(pile, format_):
         assert not check(pile, format_, raw[:at] + bytes([raw[at] ^ 0x10]) + raw[at + 1 :])
 
 
-@pytest.mark.parametrize("format_", ["safetensors", "npy", "legacy", "onnx", "gguf"])
+@pytest.mark.parametrize("format_", ["safetensors", "npy", "legacy", "onnx", "gguf", "hdf5"])
 def test_without_a_checksum_a_flip_changes_one_number(pile, format_):
     """The control of the control: these formats cannot notice, and we do not pretend."""
     raw = VICTIMS[format_]
@@ -164,7 +178,7 @@ def test_without_a_checksum_a_flip_changes_one_number(pile, format_):
 
 
 LEADS = [b"", b"PK\x03\x04", b"\x93NUMPY\x01\x00", b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."]
-LEADS += [b"\x08\x08\x3a", b"GGUF\x03\0\0\0"]
+LEADS += [b"\x08\x08\x3a", b"GGUF\x03\0\0\0", b"\x89HDF\r\n\x1a\n"]
 
 
 @given(st.binary(max_size=200), st.sampled_from(LEADS))

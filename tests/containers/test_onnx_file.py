@@ -156,6 +156,10 @@ def test_only_headers_and_the_tensor_asked_for_are_read(folder, monkeypatch):
         ),
         (onnx_model(onnx_graph([onnx_tensor("x" * 70_000, PAIR)])), "is an ONNX file that is cut short or damaged"),
         (onnx_model(onnx_graph([onnx_tensor(b"\xff", PAIR)])), "is an ONNX file that is cut short or damaged"),
+        (
+            onnx_model(onnx_graph([], [field(4, "Constant") + field(5, field(1, "sparse_value"))])),
+            "holds a sparse constant, which is not supported",
+        ),
         (onnx_model(field(15, b"")), "holds a sparse initialiser, which is not supported"),
         (onnx_model(field(5, 7)), "is an ONNX file that is cut short or damaged"),
         (onnx_model(field(1, 7)), "is an ONNX file that is cut short or damaged"),

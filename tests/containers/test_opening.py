@@ -39,7 +39,6 @@ def test_the_ending_of_the_name_does_not_matter(tmp_path, format_, name):
     ("lead", "found"),
     [
         (b"", "empty"),
-        (b"\x89HDF\r\n\x1a\n", "an HDF5 file"),
         (b"PAR1....", "a Parquet table"),
         (b"\x1f\x8b\x08\x00", "a gzip archive"),
         (b"\x80\x04\x95", "a bare pickle"),
@@ -54,7 +53,7 @@ def test_what_is_no_container_is_named(tmp_path, lead, found):
     path.write_bytes(lead)
     with pytest.raises(ContainerError) as caught:
         open_container(path)
-    remedy = "reknit reads torch, TorchScript, safetensors, npz, npy, ONNX and GGUF files"
+    remedy = "reknit reads torch, TorchScript, safetensors, npz, npy, ONNX, HDF5 and GGUF files"
     assert str(caught.value) == f"{path}: holds no tensors; it is {found}. {remedy}."
 
 

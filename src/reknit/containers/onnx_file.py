@@ -13,7 +13,7 @@ setting (``value_float``, fill values) and graphs for training. Field numbers ar
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -27,6 +27,7 @@ from reknit.errors import ContainerError
 _MODEL_GRAPH, _MODEL_OPSET, _MODEL_FUNCTION = 7, 8, 25
 _GRAPH_NODE, _GRAPH_INITIALIZER, _GRAPH_SPARSE = 1, 5, 15
 _FUNCTION_NAME, _FUNCTION_NODE = 1, 7
+_NODE_ATTRIBUTE, _ATTRIBUTE_TENSOR, _ATTRIBUTE_GRAPHS = 5, 5, (6, 11)
 _MAX_DEPTH = 32
 # the tags of the fields that may follow the IR version: producer, domain, versions, description, graph
 _SECOND_TAGS = frozenset(b"\x12\x1a\x22\x28\x32\x3a\x42")
@@ -39,7 +40,6 @@ class _Node:
     op: str = ""
     name: str = ""
     output: str = ""
-    attributes: list[Field] = field(default_factory=list)
 
 
 class OnnxFile(Container):
@@ -98,44 +98,50 @@ class OnnxFile(Container):
                 raise ContainerError("holds a sparse initialiser, which is not supported", self.path)
 
     def _function(self, function: Field) -> Iterator[tuple[str, Claim]]:
-        parts = [part for part in self._parts(function) if part.number in (_FUNCTION_NAME, _FUNCTION_NODE)]
-        names = [self._wire.text(part) for part in parts if part.number == _FUNCTION_NAME]
-        nodes = [part for part in parts if part.number == _FUNCTION_NODE]
-        for at, part in enumerate(nodes):
-            yield from self._node(part, f"{''.join(names)}.", at, 0)
+        name, nodes = "", 0
+        for part in self._parts(function):
+            if part.number == _FUNCTION_NAME:
+                name = self._wire.text(part)
+        for part in self._parts(function):
+            if part.number == _FUNCTION_NODE:
+                yield from self._node(part, f"{name}.", nodes, 0)
+                nodes += 1
 
-    def _node(self, field_: Field, prefix: str, at: int, depth: int) -> Iterator[tuple[str, Claim]]:
+    def _node(self, message: Field, prefix: str, at: int, depth: int) -> Iterator[tuple[str, Claim]]:
         """The value of a Constant node, and what is in a node's subgraphs."""
-        node = self._parse_node(field_)
-        for attribute in node.attributes:
-            name, tensors, graphs = "", [], []
-            for part in self._parts(attribute):
-                if part.number == 1:
-                    name = self._wire.text(part)
-                elif part.number == 5:
-                    tensors.append(part)
-                elif part.number in (6, 11):
-                    graphs.append(part)
-            if node.op == "Constant" and name == "value":
-                for part in tensors:
-                    yield prefix + (node.output or node.name or f"node_{at}"), self._tensor(part)
-            if node.op == "Constant" and name == "sparse_value":
-                raise ContainerError("holds a sparse constant, which is not supported", self.path)
-            for k, graph in enumerate(graphs):
-                inside = f"{node.name or node.output or f'node_{at}'}.{name}{f'.{k}' if len(graphs) > 1 else ''}."
-                yield from self._graph(graph, prefix + inside, depth + 1)
+        node = self._parse_node(message)
+        for attribute in self._parts(message):
+            if attribute.number == _NODE_ATTRIBUTE:
+                yield from self._attribute(node, attribute, prefix, at, depth)
 
-    def _parse_node(self, field_: Field) -> _Node:
+    def _attribute(
+        self, node: _Node, attribute: Field, prefix: str, at: int, depth: int
+    ) -> Iterator[tuple[str, Claim]]:
+        name, graphs = "", 0
+        for part in self._parts(attribute):
+            if part.number == 1:
+                name = self._wire.text(part)
+            graphs += part.number in _ATTRIBUTE_GRAPHS
+        if node.op == "Constant" and name == "sparse_value":
+            raise ContainerError("holds a sparse constant, which is not supported", self.path)
+        k = 0
+        for part in self._parts(attribute):
+            if part.number == _ATTRIBUTE_TENSOR and node.op == "Constant" and name == "value":
+                yield prefix + (node.output or node.name or f"node_{at}"), self._tensor(part)
+            elif part.number in _ATTRIBUTE_GRAPHS:
+                inside = f"{node.name or node.output or f'node_{at}'}.{name}{f'.{k}' if graphs > 1 else ''}."
+                yield from self._graph(part, prefix + inside, depth + 1)
+                k += 1
+
+    def _parse_node(self, message: Field) -> _Node:
         node = _Node()
-        for part in self._parts(field_):
+        for part in self._parts(message):
             if part.number == 2 and not node.output:
                 node.output = self._wire.text(part)
             elif part.number == 3:
                 node.name = self._wire.text(part)
             elif part.number == 4:
                 node.op = self._wire.text(part)
-            elif part.number == 5:
-                node.attributes.append(part)
         return node
 
     def _tensor(self, part: Field) -> Claim:

@@ -18,6 +18,7 @@ from reknit.errors import ContainerError
 
 _EXTERNAL = 1
 _MAX_AXES = 64
+_MAX_ENTRIES = 64
 
 
 @dataclass
@@ -54,11 +55,11 @@ def parse_tensor(wire: Wire, begin: int, end: int) -> Claim:
         elif part.number == 8:
             claim.name = wire.text(part)
         elif part.number in (RAW, *TYPED):
-            claim.numbers.append(part)
+            claim.numbers = [*claim.numbers[:1], part]  # one is right, and two are as wrong as a million
         elif part.number == 13 and part.kind == BYTES:
             entry = {p.number: wire.text(p) for p in wire.fields(part.begin, part.end) if p.number in (1, 2)}
             claim.external[entry.get(1, "")] = entry.get(2, "")
-        if len(claim.dims) > _MAX_AXES:
+        if len(claim.dims) > _MAX_AXES or len(claim.external) > _MAX_ENTRIES:
             wire.refuse()
     return claim
 

@@ -9,6 +9,8 @@ from reknit.containers.container import Container
 from reknit.containers.file_bytes import FileBytes, unreadable
 from reknit.containers.gguf_file import MAGIC as GGUF_MAGIC
 from reknit.containers.gguf_file import GgufFile
+from reknit.containers.hdf5_file import MAGIC as HDF5_MAGIC
+from reknit.containers.hdf5_file import Hdf5File
 from reknit.containers.numpy_files import MAGIC as NPY_MAGIC
 from reknit.containers.numpy_files import NpyFile, NpzFile
 from reknit.containers.onnx_file import OnnxFile, is_onnx
@@ -19,10 +21,14 @@ from reknit.containers.torch_zip import TorchZip, is_torch_pickle
 from reknit.containers.zip_archive import ZipArchive
 from reknit.errors import ContainerError
 
-REMEDY = "reknit reads torch, TorchScript, safetensors, npz, npy, ONNX and GGUF files"
+REMEDY = "reknit reads torch, TorchScript, safetensors, npz, npy, ONNX, HDF5 and GGUF files"
 _FOREIGN = (
-    *((b"\x89HDF\r\n\x1a\n", "an HDF5 file"), (b"PAR1", "a Parquet table")),
-    *((b"\x1f\x8b", "a gzip archive"), (b"\x28\xb5\x2f\xfd", "a zstd archive"), (b"BZh91AY", "a bzip2 archive")),
+    *(
+        (b"PAR1", "a Parquet table"),
+        (b"\x1f\x8b", "a gzip archive"),
+        (b"\x28\xb5\x2f\xfd", "a zstd archive"),
+        (b"BZh91AY", "a bzip2 archive"),
+    ),
     *((b"\xfd7zXZ\x00", "an xz archive"), (b"7z\xbc\xaf\x27\x1c", "a 7z archive"), (b"%PDF", "a PDF")),
     *((b"version https://git-lfs", "a Git LFS pointer, not the file itself"), (b"\x7fELF", "a program")),
     *((b"\x80\x02", "a bare pickle"), (b"\x80\x03", "a bare pickle"), (b"\x80\x04", "a bare pickle")),
@@ -31,6 +37,7 @@ _FOREIGN = (
 _READERS: tuple[tuple[Callable[[bytes], bool], Callable[[FileBytes], Container]], ...] = (
     (lambda lead: lead.startswith(NPY_MAGIC), NpyFile),
     (lambda lead: lead.startswith(GGUF_MAGIC), GgufFile),
+    (lambda lead: lead.startswith(HDF5_MAGIC), Hdf5File),
     (is_legacy, TorchLegacy),
     (is_onnx, OnnxFile),
     (lambda lead: lead[8:9] == b"{" and not lead.startswith(b"version "), SafetensorsFile),
