@@ -76,7 +76,8 @@ class Recording:
             TableError: the outputs are not of the shapes that the module answers in, or labels.
         """
         own = {key: single(value) for key, value in module.state_dict().items() if not value.is_meta}
-        values, inputs = {**own, **values}, tuple(single(x) for x in inputs)
+        inputs = tuple(single(x) for x in inputs)
+        values = {**own, **{key: single(value) for key, value in values.items()}}
         records = [record.detach() for record in tensors_in(outputs)]
         with torch.no_grad():
             answers = tensors_in(functional_call(module, dict(values), inputs))

@@ -1,0 +1,138 @@
+import pytest
+import torch
+from recorded_nets import bert_scene, mlp_scene
+
+from reknit.errors import PileError, TableError
+from reknit.wiring.exchanges import exchanged
+from reknit.wiring.output_placement import place
+from reknit.wiring.pools import Pool
+
+
+def wrong(scene, found):
+    """Slots that hold another tensor than in truth, and that the proof does not list as free."""
+    free = {slot for group in found.proof.free for slot in group}
+    return [slot for slot, name in scene.truth.items() if found.placement[slot] != name and slot not in free]
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_vectors_of_a_residual_mlp(seed):
+    scene = mlp_scene(seed)
+    found = place(*scene.arguments(), seed=seed)
+    assert found.placement == scene.truth
+    assert found.proof.verdict == "exact"
+    assert found.stages[0].name == "given"
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_vectors_of_a_transformer_but_for_the_biases_of_keys(seed):
+    scene = bert_scene(seed)
+    found = place(*scene.arguments(), seed=seed)
+    assert wrong(scene, found) == []
+    assert found.proof.verdict == "ambiguous"
+    (free,) = found.proof.free
+    assert free == tuple(f"encoder.layer.{k}.attention.self.key.bias" for k in range(3))
+    assert all(one.leaves_function for one in found.proof.undecided)
+    assert "leave the function as it is" in found.proof.reason
+
+
+@pytest.mark.parametrize("link", ["softmax", "sigmoid"])
+def test_a_record_behind_a_link(link):
+    scene = mlp_scene(3)
+    scene.outputs = scene.outputs.softmax(1) if link == "softmax" else scene.outputs.sigmoid()
+    found = place(*scene.arguments())
+    if link == "softmax":  # what the last bias adds to all answers alike is lost, but nothing else
+        assert found.proof.verdict == "exact"
+    assert found.placement == scene.truth
+
+
+def test_a_module_on_the_meta_device_finds_all_its_tensors_in_the_pile():
+    scene = mlp_scene(1)
+    for key, value in scene.module.state_dict().items():
+        if key not in scene.truth:
+            name = f"matrix of {key}"
+            scene.tensors[name] = value.clone()
+            scene.placement[key] = name
+    found = place(scene.module.to("meta"), *scene.arguments()[1:])
+    assert {slot: found.placement[slot] for slot in scene.truth} == scene.truth
+
+
+def test_what_is_certain_is_not_touched():
+    scene = mlp_scene(0)
+    kept = next(slot for slot in scene.truth if scene.truth[slot] != scene.placement[slot])
+    scene.certain = {kept}
+    found = place(*scene.arguments(), budget=1)
+    assert found.placement[kept] == scene.placement[kept]
+    assert found.proof.verdict == "failed"
+
+
+def test_right_placements_are_left_alone():
+    scene = mlp_scene(0)
+    scene.placement = dict(scene.truth)
+    found = place(*scene.arguments())
+    assert [stage.name for stage in found.stages] == ["given"]
+    assert found.placement == scene.truth
+
+
+def test_beliefs_are_a_start_and_may_be_wrong():
+    scene = mlp_scene(2)
+    sure = {slot: {name: 1.0} for slot, name in scene.truth.items()}
+    slots = list(scene.truth)
+    by_pool = scene.pools[0].slots[:2]
+    sure[by_pool[0]], sure[by_pool[1]] = sure[by_pool[1]], sure[by_pool[0]]
+    doubt = {
+        slot: {name: 0.5 + 0.5 * weights.get(name, 0.0) for name in scene.tensors} for slot, weights in sure.items()
+    }
+    found = place(*scene.arguments(), beliefs=doubt)
+    assert len(slots) == len(found.placement)
+    assert found.placement == scene.truth
+
+
+def test_matrices_that_were_exchanged_are_put_back():
+    scene = mlp_scene(0, most_axes=2)
+    ladders = [[[f"blocks.{k}.inp.weight", f"blocks.{k}.out.weight"] for k in range(3)]]
+    scene.placement = exchanged(scene.truth, zip(*(ladders[0][k] for k in (0, 2)), strict=True))
+    scene.certain = {slot for slot in scene.truth if not slot.endswith(("inp.weight", "out.weight"))}
+    found = place(*scene.arguments(), ladders=ladders)
+    assert found.placement == scene.truth
+    assert found.proof.verdict == "exact"
+
+
+def test_large_matrices_are_exchanged_while_vectors_are_mixed(monkeypatch):
+    monkeypatch.setattr("reknit.wiring.output_placement.MIXABLE", 100)
+    scene = mlp_scene(1, most_axes=2)
+    matrices = {slot: name for slot, name in scene.truth.items() if slot.endswith(("inp.weight", "out.weight"))}
+    scene.placement.update(exchanged(matrices, [("blocks.0.inp.weight", "blocks.1.inp.weight")]))
+    found = place(*scene.arguments())
+    assert found.placement == scene.truth
+    assert "exchange" in [stage.name for stage in found.stages]
+
+
+def test_outputs_of_another_network_fail():
+    scene = mlp_scene(0)
+    scene.outputs = scene.outputs.flip(0)
+    found = place(*scene.arguments(), budget=0.5)
+    assert found.proof.verdict == "failed"
+    assert "times what rounding explains" in found.proof.reason
+
+
+def test_labels_are_refused():
+    scene = mlp_scene(0)
+    scene.outputs = scene.outputs.argmax(1)
+    with pytest.raises(TableError, match="labels alone do not tell"):
+        place(*scene.arguments())
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        (lambda s: s.pools.append(Pool(("blocks.0.norm.bias",), ())), "1 slots but 0 tensors"),
+        (lambda s: s.placement.pop("blocks.0.norm.bias"), "blocks.0.norm.bias holds no tensor"),
+        (lambda s: s.placement.update({"blocks.0.norm.bias": "other"}), "does not use every tensor of the pool once"),
+        (lambda s: s.tensors.update({s.pools[0].tensors[0]: torch.zeros(3)}), r"several shapes: \[\(3,\), \(12,\)\]"),
+    ],
+)
+def test_pools_that_do_not_fit_are_refused(change, sentence):
+    scene = mlp_scene(0)
+    change(scene)
+    with pytest.raises(PileError, match=sentence):
+        place(*scene.arguments())

@@ -1,0 +1,119 @@
+import itertools
+
+import pytest
+import torch
+from recorded_nets import bert_scene, mlp_scene
+
+from reknit.wiring.exchange_tests import ExchangeTester
+from reknit.wiring.exchanges import exchanged
+from reknit.wiring.output_floor import output_floor
+from reknit.wiring.output_proof import prove
+from reknit.wiring.recording import Recording
+
+
+def judged(scene, placement=None, **options):
+    module, pools, tensors, _, _, inputs, outputs = scene.arguments()
+    return prove(module, pools, tensors, placement or scene.truth, inputs, outputs, **options)
+
+
+def outputs_of(scene, placement):
+    values = {slot: scene.tensors[name] for slot, name in placement.items()}
+    with torch.no_grad():
+        return torch.func.functional_call(scene.module, values, scene.inputs)
+
+
+def test_the_truth_is_exact_and_every_exchange_of_it_fails():
+    scene = mlp_scene(0, most_axes=2)
+    proof = judged(scene)
+    assert proof.verdict == "exact"
+    pairs = [pair for pool in scene.pools for pair in itertools.combinations(pool.slots, 2)]
+    assert proof.tested == len(pairs)
+    for pair in pairs:
+        assert judged(scene, exchanged(scene.truth, [pair])).verdict == "failed"
+
+
+def test_screening_and_exact_effects_agree():
+    scene = mlp_scene(1)
+    values = {slot: scene.tensors[name] for slot, name in scene.truth.items()}
+    recording = Recording.of(scene.module, values, scene.inputs, scene.outputs)
+    tester = ExchangeTester(recording, scene.tensors, scene.truth, output_floor(recording, values), 0.0, 6.0)
+    screened, least, left = tester.screen(scene.pools, torch.Generator().manual_seed(0))
+    pairs = [pair for pool in scene.pools for pair in itertools.combinations(pool.slots, 2)]
+    sizes = {pair: tester.size(pair) for pair in pairs}
+    assert screened + len(left) == len(pairs)
+    assert least > 0.1
+    for pair in set(pairs) - set(left):
+        assert sizes[pair] > 100 * (6.0 + tester.misfit) / 10
+
+
+def test_equal_tensors_are_undecided():
+    scene = mlp_scene(0)
+    first, second = (scene.truth[f"blocks.{k}.out.bias"] for k in (0, 2))
+    scene.tensors[second] = scene.tensors[first].clone()
+    scene.outputs = outputs_of(scene, scene.truth)
+    proof = judged(scene)
+    assert proof.verdict == "ambiguous"
+    (one,) = proof.undecided
+    assert one.slots == ("blocks.0.out.bias", "blocks.2.out.bias")
+    assert set(one.tensors) == {first, second}
+    assert one.z == 0
+    assert one.leaves_function
+
+
+def test_a_difference_too_small_for_the_record_is_undecided_but_not_harmless():
+    scene = mlp_scene(0)
+    first, second = (scene.truth[f"blocks.{k}.out.bias"] for k in (0, 2))
+    scene.tensors[second] = scene.tensors[first].nextafter(torch.tensor(2.0))
+    scene.outputs = outputs_of(scene, scene.truth)
+    proof = judged(scene)
+    assert proof.verdict == "ambiguous"
+    (one,) = proof.undecided
+    assert 0 < one.z < proof.level
+    assert not one.leaves_function
+    assert "change too little to be seen" in proof.reason
+
+
+def test_free_slots_are_those_that_undecided_exchanges_join():
+    scene = bert_scene(1)
+    keys = tuple(f"encoder.layer.{k}.attention.self.key.bias" for k in range(3))
+    proof = judged(scene, exchanged(scene.truth, [keys[:2]]))
+    assert proof.verdict == "ambiguous"
+    assert proof.free == (keys,)
+    assert len(proof.undecided) == 3
+
+
+def test_noise_that_is_stated_makes_it_consistent_and_noise_that_is_not_fails():
+    scene = mlp_scene(0, inputs=200)
+    scene.outputs = scene.outputs + 1e-3 * torch.randn(200, 5, generator=torch.Generator().manual_seed(0))
+    assert judged(scene).verdict == "failed"
+    assert judged(scene, noise=1e-3).verdict == "consistent"
+    assert judged(scene, noise=1e-4).verdict == "failed"
+
+
+def test_a_coarse_record_is_consistent():
+    scene = mlp_scene(0)
+    scene.outputs = scene.outputs.half()
+    proof = judged(scene)
+    assert proof.verdict == "consistent"
+    assert "coarse numbers" in proof.reason
+
+
+class First(torch.nn.Module):
+    """The first answers of a module."""
+
+    def __init__(self, module, count):
+        super().__init__()
+        self.blocks, self.head, self.whole, self.count = module.blocks, module.head, [module], count
+
+    def forward(self, x):
+        return self.whole[0](x)[:, : self.count]
+
+
+@pytest.mark.parametrize(("numbers", "verdict"), [(1, "ambiguous"), (4, "exact")])
+def test_a_record_of_too_few_bits_cannot_name_a_placement(numbers, verdict):
+    scene = mlp_scene(0, inputs=1)
+    scene.module = First(scene.module, numbers)
+    scene.outputs = outputs_of(scene, scene.truth)
+    proof = judged(scene)
+    assert proof.verdict == verdict
+    assert ("bits" in proof.reason) == (numbers == 1)

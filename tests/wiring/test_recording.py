@@ -1,0 +1,84 @@
+import pytest
+import torch
+from recorded_nets import bert_scene, mlp_scene
+from torch import nn
+
+from reknit.errors import TableError
+from reknit.wiring.recording import Recording, tensors_in
+
+
+def true_values(scene):
+    return {slot: scene.tensors[name] for slot, name in scene.truth.items()}
+
+
+@pytest.mark.parametrize("scene", [mlp_scene(0), bert_scene(0)])
+def test_the_true_tensors_have_no_error_and_others_do(scene):
+    recording = Recording.of(scene.module, true_values(scene), scene.inputs, scene.outputs)
+    assert recording.independent
+    assert recording.error(true_values(scene)) < 1e-10
+    placed = {slot: scene.tensors[name] for slot, name in scene.placement.items()}
+    assert recording.error(placed) > 0.01
+
+
+def test_an_answer_of_the_mean_has_error_one():
+    module = nn.Linear(3, 4)
+    x = torch.randn(50, 3)
+    record = torch.randn(50, 4)
+    constant = {"weight": torch.zeros(4, 3), "bias": torch.full((4,), float(record.mean()))}
+    recording = Recording.of(module, constant, (x,), record)
+    assert recording.error(constant) == pytest.approx(1, abs=1e-3)
+
+
+def test_some_inputs_are_those_rows():
+    scene = mlp_scene(0)
+    values = {slot: scene.tensors[name] for slot, name in scene.placement.items()}
+    recording = Recording.of(scene.module, values, scene.inputs, scene.outputs)
+    rows = torch.tensor([4, 1])
+    torch.testing.assert_close(recording.some(rows).residual(values), recording.residual(values)[rows])
+    parts = list(recording.groups(4, 40, torch.Generator().manual_seed(0)))
+    assert [len(part) for part in parts] == [2, 2, 2, 2]  # 8 inputs of 5 numbers
+
+
+class Mean(nn.Module):
+    def forward(self, x):
+        return x - x.mean(0)
+
+
+def test_inputs_that_depend_on_each_other_stay_together():
+    x = torch.randn(6, 3)
+    recording = Recording.of(Mean(), {}, (x,), x - x.mean(0))
+    assert not recording.independent
+    assert len(recording) == 1
+    assert [len(part) for part in recording.groups(4, 10, torch.Generator())] == [1]
+
+
+def test_a_module_in_float64_and_coarse_tensors_are_compared_in_float32():
+    scene = mlp_scene(0)
+    values = {slot: value.half() for slot, value in true_values(scene).items()}
+    recording = Recording.of(scene.module.double(), values, (scene.inputs[0].double(),), scene.outputs)
+    assert recording.answers({slot: value.float() for slot, value in values.items()}).dtype == torch.float32
+
+
+def test_tensors_are_found_in_any_nest():
+    a, b, c = torch.zeros(1), torch.ones(1), torch.ones(2)
+    assert [id(t) for t in tensors_in({"x": (a, None, [b]), "y": c})] == [id(a), id(b), id(c)]
+
+
+@pytest.mark.parametrize(
+    ("outputs", "sentence"),
+    [
+        (lambda y: (y, y), "2 recorded tensors, but the module answers with 1"),
+        (lambda y: y.argmax(1), "labels alone do not tell how far an answer is off"),
+        (lambda y: y[:, :2], "labels alone"),
+    ],
+)
+def test_outputs_that_do_not_fit_are_refused(outputs, sentence):
+    scene = mlp_scene(0)
+    with pytest.raises(TableError, match=sentence):
+        Recording.of(scene.module, true_values(scene), scene.inputs, outputs(scene.outputs))
+
+
+def test_a_shape_that_does_not_fit_is_refused():
+    scene = mlp_scene(0)
+    with pytest.raises(TableError, match=r"recorded in the shape \(24, 2\), the module answers \(24, 5\)"):
+        Recording.of(scene.module, true_values(scene), scene.inputs, scene.outputs[:, :2], "identity")
