@@ -25,8 +25,9 @@ from scipy.optimize import minimize
 from bench.solved_piles import solved
 from reknit.solvers.quadratic_assignment import Placement, Problem, margins, neighbours, solve
 from reknit.wiring.joint import Joint
+from reknit.wiring.learned import Learned, as_json
 
-RIDGE = 10.0
+RIDGE = 30.0
 PER_PILE = 3000.0
 MOST = 6000
 
@@ -69,9 +70,8 @@ def wandered(near: np.ndarray, truth: Placement, rng: np.random.Generator) -> Pl
     return draft
 
 
-def fit(piles: Sequence[Joint], seed: int = 0) -> dict[str, float]:
-    """The weights, by key of the relation."""
-    found = [examples(pile, np.random.default_rng([seed, k])) for k, pile in enumerate(piles)]
+def fit(found: Sequence[Mapping[str, np.ndarray]]) -> dict[str, float]:
+    """The weights, by key of the relation, from the examples of some piles."""
     keys = sorted({key for each in found for key in each})
     rows, counts = [], []
     for each in found:
@@ -90,6 +90,13 @@ def fit(piles: Sequence[Joint], seed: int = 0) -> dict[str, float]:
     return {key: round(float(value), 4) for key, value in zip(keys, end.x, strict=True) if abs(value) > 1e-4}
 
 
+def committee(names: Sequence[str]) -> Learned:
+    """Weights from all these piles, and from all but one."""
+    found = {name: examples(joint(name), np.random.default_rng([0, k])) for k, name in enumerate(names)}
+    members = [fit([found[each] for each in names if each != name]) for name in names]
+    return Learned(fit(list(found.values())), tuple(members), tuple(names))
+
+
 def test(name: str, pile: Joint, weights: Mapping[str, float], seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Solve a pile and say how much of it is right; returns the margins of the repeated slots and who is right."""
     started = time.perf_counter()
@@ -104,7 +111,7 @@ def test(name: str, pile: Joint, weights: Mapping[str, float], seed: int) -> tup
     print(
         f"{name}: {right.sum()} of {len(right)} right; E {found.value:.1f}, of the truth {problem.value(truth):.1f}, "
         f"{sum(np.isclose(found.starts, found.value))} of {len(found.starts)} climbs end there, {seconds:.1f} s; "
-        f"margins right: least {least(margin[right])}, median {np.median(margin[right]) if right.any() else np.nan:.2f}; "
+        f"margins right: least {least(margin[right])}, median {np.median(margin[right] if right.any() else 0):.2f}; "
         f"wrong: most {least(-margin[~right], -1)}",
         flush=True,
     )
@@ -114,10 +121,11 @@ def test(name: str, pile: Joint, weights: Mapping[str, float], seed: int) -> tup
 def leave_out(names: Sequence[str]) -> None:
     """Every net with weights from the other architectures, and the share that is right by margin."""
     piles = {name: joint(name) for name in names}
+    found = {name: examples(pile, np.random.default_rng([0, k])) for k, (name, pile) in enumerate(piles.items())}
     ends = []
     for name, pile in piles.items():
         others = [each for each in names if architecture(each) != architecture(name)]
-        ends.append(test(name, pile, fit([piles[each] for each in others]), seed=1))
+        ends.append(test(name, pile, fit([found[each] for each in others]), seed=1))
     margin, right = (np.concatenate(part) for part in zip(*ends, strict=True))
     print("margin        slots  right  share")
     for low, high in itertools.pairwise((-np.inf, 0.0, 0.25, 0.5, 1.0, 1.5, 2.0, 2.5, 3.0, 4.0, np.inf)):
@@ -146,14 +154,13 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--out", type=Path)
     asked = parser.parse_args(argv)
     if asked.what == "fit":
-        weights = fit([joint(name) for name in asked.names])
-        text = json.dumps({"learned from": asked.names, "ridge": RIDGE, "weights": weights}, indent=1)
+        text = json.dumps(as_json(committee(asked.names)))
         (asked.out.write_text(text + "\n", encoding="utf-8") if asked.out else print(text))
         return
     if asked.what == "leave-out":
         leave_out(asked.names)
         return
-    weights = fit([joint(name) for name in asked.source])
+    weights = committee(asked.source).weights
     for name in asked.names:
         test(name, joint(name), weights, seed=1)
 

@@ -1,0 +1,59 @@
+"""Recorded inputs and outputs of a network that is no table: arrays by name, in an npz or safetensors file.
+
+``inputs`` (or ``input_0``, ``input_1``, ... in the order of the forward pass) and ``outputs`` (or ``output_0``, ...);
+the first axis of each runs over the rows.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from reknit.containers.tensors import Tensors, read_tensors
+from reknit.errors import TableError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """What a network was asked and what it answered.
+
+    Attributes:
+        inputs: positional arguments; whole numbers stay whole numbers.
+        outputs: in the order in which the module answers.
+    """
+
+    inputs: tuple[Tensor, ...]
+    outputs: tuple[Tensor, ...]
+
+
+def read_recorded(path: str | Path) -> Recorded:
+    """Read a record.
+
+    Raises:
+        ContainerError: the file cannot be read.
+        TableError: it has no inputs or no outputs, or their first axes differ.
+    """
+    stored = read_tensors(path)
+    inputs, outputs = (_numbered(stored, word) for word in ("input", "output"))
+    for found, word in ((inputs, "input"), (outputs, "output")):
+        if not found:
+            problem = f"has no array {word}s (nor {word}_0, {word}_1, ...)"
+            raise TableError(problem, path, "Write an npz file with the arrays inputs and outputs")
+    rows = {len(array) if array.ndim else 0 for array in (*inputs, *outputs)}
+    if len(rows) > 1 or 0 in rows:
+        raise TableError("the first axes of inputs and outputs are not equally long", path, "Record one row an input")
+    import torch
+
+    return Recorded(*(tuple(map(torch.from_numpy, found)) for found in (inputs, outputs)))
+
+
+def _numbered(stored: Tensors, word: str) -> list[np.ndarray]:
+    """The arrays of that word, in natural order."""
+    names = [name for name in stored.names if name.rpartition(":")[2].rstrip("s_0123456789") == word]
+    return [np.ascontiguousarray(stored.array(name)) for name in names]

@@ -1,0 +1,100 @@
+"""Tensors into slots by the weights alone.
+
+Matrices and kernels on a stream go where one objective over all of them is highest (``joint``); a pool of one slot
+needs no evidence. Tensors with one axis or none are left in the order of the pile: nothing here tells them apart, and
+their margin is 0. Margins are those of the least sure member of the committee (``learned``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+
+from reknit.skeleton.skeleton import Skeleton
+from reknit.solvers.quadratic_assignment import Placement, climb, margins, solve
+from reknit.wiring.joint import Joint
+from reknit.wiring.learned import Learned
+from reknit.wiring.pools import Pool
+
+CERTAIN = 4.5
+"""Margin from which a slot is reported certain: above every wrong slot's on nets left out of the learning.
+docs/evidence.md has the table it was read from."""
+STARTS = 12
+
+
+@dataclass(frozen=True)
+class WeightsPlacement:
+    """Tensors in slots, by the weights alone.
+
+    Attributes:
+        placement: slot -> tensor, for every slot.
+        margins: slot -> log-odds against the best rival placement that has another tensor there; infinite where there
+            is no other tensor of the shape, 0 where nothing tells them apart.
+        climbs: how many searches there were, and how many ended at the placement.
+    """
+
+    placement: Mapping[str, str]
+    margins: Mapping[str, float]
+    climbs: tuple[int, int]
+
+    @property
+    def certain(self) -> frozenset[str]:
+        """The slots whose margin leaves no doubt."""
+        return frozenset(slot for slot, margin in self.margins.items() if margin >= CERTAIN)
+
+
+def place_by_weights(
+    skeleton: Skeleton,
+    pools: Sequence[Pool],
+    array: Callable[[str], Float[np.ndarray, ...]],
+    learned: Learned,
+    *,
+    seed: int = 0,
+    starts: int = STARTS,
+) -> WeightsPlacement:
+    """Place every tensor of a pile.
+
+    Args:
+        skeleton: what is to be filled.
+        pools: slots and tensors of one shape.
+        array: the numbers of a tensor, by name.
+        learned: what each kind of evidence weighs.
+        seed: of the order in which the pile is looked at, and of the search; where the pile has ties it decides.
+        starts: number of climbs.
+    """
+    rng = np.random.default_rng(seed)
+    placement: dict[str, str] = {}
+    found: dict[str, float] = {}
+    slots: list[str] = []
+    names: list[str] = []
+    for pool in pools:
+        if len(pool.slots) > 1 and len(skeleton[pool.slots[0]].shape) > 1:
+            slots += pool.slots
+            names += [pool.tensors[k] for k in rng.permutation(len(pool.tensors))]
+        else:
+            placement |= zip(pool.slots, pool.tensors, strict=True)
+            found |= dict.fromkeys(pool.slots, np.inf if len(pool.slots) == 1 else 0.0)
+    if not slots:
+        return WeightsPlacement(placement, found, (0, 0))
+    joint = Joint(skeleton, slots, [array(name) for name in names])
+    problem = joint.problem(learned.weights)
+    solution = solve(problem, starts=starts, seed=seed)
+    placement |= {slot: names[k] for slot, k in zip(slots, solution.placement, strict=True)}
+    found |= dict(zip(slots, _least_sure(joint, learned, solution.placement, solution.ends), strict=True))
+    ended = sum(bool(np.isclose(value, solution.value)) for value in solution.starts)
+    return WeightsPlacement(placement, found, (len(solution.starts), ended))
+
+
+def _least_sure(joint: Joint, learned: Learned, placement: Placement, ends: Sequence[Placement]) -> list[float]:
+    """The least margin over the committee: against neighbours, other ends, and what each member would rather have."""
+    problems = [joint.problem(weights) for weights in (learned.weights, *learned.committee)]
+    rivals = [*ends, *(climb(problem, placement) for problem in problems)]
+    least = np.min([margins(problem, placement, rivals) for problem in problems], axis=0)
+    told = np.zeros(len(placement), dtype=bool)  # a slot that no relation speaks of is told apart from nothing
+    for term in problems[0].terms:
+        told[term.rows] |= np.abs(term.weights).sum(1) > 0
+        told[term.columns] |= np.abs(term.weights).sum(0) > 0
+    return [float(value) for value in np.where(told, least, 0.0)]
