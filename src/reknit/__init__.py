@@ -31,6 +31,7 @@ if _typing.TYPE_CHECKING:
     from reknit.network.saved import load_model as load
     from reknit.puzzle.verb import drop
     from reknit.skeleton.verb import couple
+    from reknit.wiring.result import Wiring
 
 __version__ = "0.1.0"
 
@@ -43,6 +44,7 @@ __all__ = [
     "ReknitError",
     "TableError",
     "UsageError",
+    "Wiring",
     "__version__",
     "assemble",
     "couple",
@@ -55,6 +57,7 @@ __all__ = [
 # public name -> module and name
 _HOMES = {
     "Assembly": ("reknit.assembly.result", "Assembly"),
+    "Wiring": ("reknit.wiring.result", "Wiring"),
     "assemble": ("reknit.assembly.verb", "assemble"),
     "couple": ("reknit.skeleton.verb", "couple"),
     "drop": ("reknit.puzzle.verb", "drop"),

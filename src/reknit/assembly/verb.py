@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -15,14 +17,21 @@ from reknit.assembly.run import Progress, Run
 from reknit.assembly.threads import blas_threads
 from reknit.assembly.write_up import write_up
 from reknit.errors import OutputError, UsageError
+from reknit.wiring.options import WiringOptions
+
+if TYPE_CHECKING:
+    from reknit.wiring.result import Wiring
 
 __all__ = ["Progress", "assemble"]
 
 
 def assemble(
     pieces: str | Path,
-    data: str | Path,
+    data: str | Path | None = None,
     *,
+    like: str | None = None,
+    input: str | None = None,  # noqa: A002  the word of the command line
+    link: str | None = None,
     target: str | None = None,
     inputs: str | None = None,
     activation: str | None = None,
@@ -39,12 +48,21 @@ def assemble(
     force: bool = False,
     report: str | Path | None = None,
     progress: Callable[[Progress], None] | None = None,
-) -> Assembly:
-    """Put a residual MLP back together from its layers and a table of recorded inputs and outputs.
+) -> Assembly | Wiring:
+    """Put a network back together from its pieces, and say how sure that is.
+
+    With a data table and without ``like``: a residual MLP from its layers. With ``like``, or without data: any network
+    from its tensors, each without a name, by the weights alone or with what it has answered.
 
     Args:
         pieces: a folder of layer files, or one file that holds them all.
-        data: the table (CSV, Parquet, npz); its inputs are the stream before the first block.
+        data: the table (CSV, Parquet, npz); its inputs are the stream before the first block. With ``like``: arrays
+            ``inputs`` and ``outputs`` (npz, safetensors); None: the weights alone, for which no verdict is ``exact``.
+        like: the skeleton: ``package.module:callable`` for a module of your own, a folder with ``config.json``, or a
+            built-in architecture (``bert:layers=12,width=256,...``); None without data: inferred from shapes.
+        input: the shape of an example input for the skeleton, ``1x3x224x224`` or ``int:1x16``; None: guessed.
+        link: what lies between the module's answer and the recorded outputs, ``identity``, ``softmax`` or
+            ``sigmoid``; None: found out.
         target: recorded output columns, names or patterns; None: ``pred``, else ``pred_*``.
         inputs: input columns; None: every column but the targets, ``pred*`` and ``true*``.
         activation: between in and out; None: the common ones are tried and the one that fits is named.
@@ -63,12 +81,27 @@ def assemble(
         progress: called as the search goes on.
 
     Returns:
-        The network, its verdict and the evidence, whatever the verdict is.
+        The network, its verdict and the evidence, whatever the verdict is: a ``Wiring`` where a skeleton was filled.
 
     Raises:
         InputError: pieces, data or options cannot be used.
         OutputError: the answer cannot be written where it is wanted; found out before the search.
     """
+    if like is not None or data is None:
+        foreign = {
+            "--target": target,
+            "--inputs": inputs,
+            "--activation": activation,
+            "--norm": norm,
+            "--rows": rows,
+            "--report": report,
+            "--resume": resume or None,
+        }
+        wiring = WiringOptions(like, input, link, noise, budget, seed)
+        return _wire(pieces, data, wiring, foreign, out, force=force, progress=progress)
+    for name, value in (("--input", input), ("--link", link)):
+        if value is not None:
+            raise UsageError("it goes with a skeleton", name, "Name the skeleton with --like")
     options = Options(
         target=target,
         inputs=inputs,
@@ -101,6 +134,38 @@ def assemble(
     if report is not None:
         assembly.report(report, force=force)
     return assembly
+
+
+def _wire(
+    pieces: str | Path,
+    data: str | Path | None,
+    options: WiringOptions,
+    foreign: Mapping[str, object],
+    out: str | Path | None,
+    *,
+    force: bool,
+    progress: Callable[[Progress], None] | None,
+) -> Wiring:
+    """Fill a skeleton; the answer is written where it is wanted."""
+    from reknit.wiring.verb import wire
+
+    for name, value in foreign.items():
+        if value is not None:
+            raise UsageError(
+                "it goes with a residual MLP and its data table, not with a skeleton", name, "Leave it out"
+            )
+    if out is not None:
+        claim_folder(Path(out), resume=False, force=force)
+    began = time.perf_counter()
+
+    def told(stage: str) -> None:
+        if progress is not None:
+            progress(Progress(stage, "", None, time.perf_counter() - began))
+
+    wiring = wire(pieces, data, options, progress=told)
+    if out is not None:
+        wiring.save(out, force=force)
+    return wiring
 
 
 def _spare_inputs(pieces: Path, data: Path, report: Path | None) -> None:

@@ -11,6 +11,7 @@ from reknit.cli.terminal import STATUS, ProgressLine, print_json, resumable
 
 if TYPE_CHECKING:
     from reknit.assembly.result import Assembly
+    from reknit.wiring.result import Wiring
 
 METHODS = "commutator|hill-climb"
 STARTS = "seriation|norm|delta-norm|random"
@@ -21,7 +22,20 @@ def assemble(
         Path, typer.Argument(metavar="PIECES", help="A folder of layer files, or one file that holds them all.")
     ],
     *,
-    data: Annotated[Path, typer.Option(metavar="FILE", help="The table of recorded inputs and outputs.")],
+    data: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Recorded inputs and outputs; without it the weights alone.")
+    ] = None,
+    like: Annotated[
+        str | None,
+        typer.Option(metavar="SKELETON", help="package.module:callable, a folder with config.json, or a built-in one."),
+    ] = None,
+    example: Annotated[
+        str | None,
+        typer.Option("--input", metavar="SHAPE", help="Example input of the skeleton: 1x3x224x224, int:1x16."),
+    ] = None,
+    link: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Outputs were recorded behind identity, softmax or sigmoid.")
+    ] = None,
     target: Annotated[
         str | None, typer.Option(metavar="PATTERN", help="The recorded outputs: a column or a pattern.")
     ] = None,
@@ -43,13 +57,17 @@ def assemble(
     report: Annotated[Path | None, typer.Option(metavar="FILE.html", help="Write the report.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")] = False,
 ) -> int:
-    """Put a network back together from its pieces and a table of recorded inputs and outputs."""
+    """Put a network back together from its pieces, and perhaps from what it was asked and answered."""
+    from reknit.assembly.result import Assembly
     from reknit.assembly.verb import assemble as run
 
     with resumable(out), ProgressLine() as show:
         assembly = run(
             pieces,
             data,
+            like=like,
+            input=example,
+            link=link,
             target=target,
             inputs=inputs,
             activation=activation,
@@ -69,8 +87,10 @@ def assemble(
         )
     if as_json:
         print_json(assembly.as_json())
-    else:
+    elif isinstance(assembly, Assembly):
         _print_summary(assembly, out, report)
+    else:
+        _print_wiring(assembly, out)
     return STATUS[assembly.verdict]
 
 
@@ -92,3 +112,29 @@ def _print_summary(assembly: Assembly, out: Path | None, report: Path | None) ->
         "report": str(report or "not written; --report FILE.html writes it"),
     }
     print_rows(assembly.verdict, rows)
+
+
+def _print_wiring(wiring: Wiring, out: Path | None) -> None:
+    from reknit.cli.summary import print_rows
+
+    certain = sum(placed.certain for placed in wiring.slots)
+    free = [
+        ", ".join(slots[:4]) + (f" and {len(slots) - 4} more" if len(slots) > 4 else "") for slots in wiring.undecided
+    ]
+    residual = wiring.residual
+    error = "no outputs were given"
+    if residual is not None:
+        pairs = zip(residual["max_abs"], residual["tolerance"], strict=True)
+        error = "\n".join(f"at most {off:.2e} off where {most:.2e} is tolerated" for off, most in pairs)
+    rows = {
+        "network": wiring.skeleton.like,
+        "read from": "\n".join(wiring.skeleton.read_from) or "the skeleton that was given",
+        "or else": "\n".join(wiring.skeleton.alternatives) or "nothing",
+        "why": wiring.reason,
+        "residual": error,
+        "slots": f"{len(wiring.slots)}, of which {certain} are certain",
+        "undecided": "\n".join(free) or "nothing",
+        "seconds": "  ".join(f"{stage} {seconds:.2f}" for stage, seconds in wiring.seconds.items()),
+        "model": str(out or "not written; --out DIR writes it"),
+    }
+    print_rows(wiring.verdict, rows)

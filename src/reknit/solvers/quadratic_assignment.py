@@ -111,13 +111,18 @@ class Problem:
     def values(self, placements: Int[np.ndarray, "drafts places"]) -> Float[np.ndarray, " drafts"]:
         """E of many placements at once."""
         pairs = self._pairs
+        pair_scores = pairs.scores
         values = np.zeros(len(placements))
         if self.unary is not None:
             values += self.unary[np.arange(len(self)), placements].sum(1)
         step = max(1, CHUNK // max(len(pairs.weights), 1))
         for k in range(0, len(placements), step):
-            spots = self.spots[placements[k : k + step]]
-            taken = pairs.scores[pairs.origin + spots[:, pairs.rows] * pairs.stride + spots[:, pairs.columns]]
+            spots = self.spots[placements[k : k + step]].astype(np.int32)
+            where = spots[:, pairs.rows]
+            where *= pairs.stride
+            where += spots[:, pairs.columns]
+            where += pairs.origin
+            taken = pair_scores.take(where)
             values[k : k + step] += taken @ pairs.weights
         return values
 
@@ -138,7 +143,8 @@ class Problem:
             return _Pairs(none, none, none, none, np.empty(0), np.empty(0))
         joined = [np.concatenate(column) for column in zip(*parts, strict=True)]
         rows, columns, origins, strides = joined
-        return _Pairs(rows, columns, origins, strides, np.concatenate(weights), np.concatenate(scores))
+        small = [column.astype(np.int32) for column in (rows, columns, origins, strides)]
+        return _Pairs(small[0], small[1], small[2], small[3], np.concatenate(weights), np.concatenate(scores))
 
     def gain(self, soft: Float[np.ndarray, "places places"]) -> Float[np.ndarray, "places places"]:
         """dE/dP at a soft placement: what each place would gain from each item while all else stays."""
@@ -191,9 +197,11 @@ def solve(problem: Problem, *, starts: int = 8, seed: int = 0) -> Solution:
 
 
 def _kicked(problem: Problem, placement: Placement, rng: np.random.Generator, kicks: int = 4) -> Placement:
-    """The placement after a few moves drawn at random, or with the rungs of one ladder shuffled."""
-    if problem.ladders and rng.random() < 0.5:
-        places = problem.ladders[rng.integers(len(problem.ladders))].places
+    """The placement with the rungs of the widest or of any ladder shuffled, or after a few moves drawn at random."""
+    kind = rng.integers(3)
+    if problem.ladders and kind < 2:
+        widest = max(range(len(problem.ladders)), key=lambda k: problem.ladders[k].places.shape[1])
+        places = problem.ladders[rng.integers(len(problem.ladders)) if kind else widest].places
         draft = placement.copy()
         draft[places.ravel()] = placement[places[rng.permutation(len(places))].ravel()]
         return draft

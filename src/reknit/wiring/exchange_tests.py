@@ -22,8 +22,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from reknit.wiring.exchanges import exchange_effects, exchanged
-from reknit.wiring.output_floor import OutputFloor, recorded_answers
+from reknit.wiring.exchanges import exchange_effects
+from reknit.wiring.output_floor import OutputFloor, recorded_answers, state_in
 from reknit.wiring.pools import Pool
 from reknit.wiring.recording import Recording
 from reknit.wiring.tensor_effects import Mixture, tensor_effects
@@ -71,15 +71,20 @@ class ExchangeTester:
             math.sqrt(max(mse, rounding**2 + noise**2) + 2 * rounding**2)
             for mse, rounding in zip(floor.mse, floor.rounding, strict=True)
         ]
+        values = {slot: tensors[name] for slot, name in placement.items()}
+        self.state = state_in(recording, values, torch.float64)
         self.few = recording.some(torch.arange(min(FEW_INPUTS, len(recording))))
-        self.base = {id(part): self._answers(part, placement) for part in (self.few, recording)}
+        self.base = {id(part): self._answers(part) for part in (self.few, recording)}
         self.misfit = math.sqrt(
             sum(m / s**2 * r.numel() for m, s, r in zip(floor.mse, self.sigma, recording.records, strict=True))
         )
 
-    def _answers(self, part: Recording, placement: Mapping[str, str]) -> list[Tensor]:
-        values = {slot: self.tensors[name] for slot, name in placement.items()}
-        return recorded_answers(part.module, values, part.inputs, part.links, torch.float64)
+    def _answers(self, part: Recording, pair: tuple[str, str] | None = None) -> list[Tensor]:
+        state = self.state
+        if pair is not None:
+            first, second = pair
+            state = {**state, first: state[second], second: state[first]}
+        return recorded_answers(part, state, torch.float64)
 
     def bits(self) -> float:
         """Bits of information in the record: what each number's spread is, in units of its disturbance."""
@@ -125,7 +130,7 @@ class ExchangeTester:
         return found
 
     def _delta(self, part: Recording, pair: tuple[str, str]) -> list[Tensor]:
-        moved = self._answers(part, exchanged(self.placement, [pair]))
+        moved = self._answers(part, pair)
         return [new - old for new, old in zip(moved, self.base[id(part)], strict=True)]
 
     def size(self, pair: tuple[str, str]) -> float:

@@ -14,10 +14,9 @@ from typing import Any
 
 import torch
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 from torch.func import functional_call
 
-from reknit.wiring.links import Link
 from reknit.wiring.recording import Recording, tensors_in
 
 TOLERANCE = 8.0
@@ -44,30 +43,33 @@ class OutputFloor:
     count: int
 
 
-def recorded_answers(
-    module: nn.Module,
-    values: Mapping[str, Tensor],
-    inputs: tuple[Any, ...],
-    links: tuple[Link, ...],
-    dtype: torch.dtype,
-) -> list[Float[Tensor, "*shape"]]:
-    """What would be recorded of a module, computed in a dtype."""
-    state = {key: _as(value, dtype) for key, value in module.state_dict().items() if not value.is_meta}
-    state.update({key: _as(value, dtype) for key, value in values.items()})
-    with torch.no_grad():
-        answers = tensors_in(functional_call(module, state, tuple(_as(x, dtype) for x in inputs)))
-    return [link.recorded(answer) for link, answer in zip(links, answers, strict=True)]
+def state_in(recording: Recording, values: Mapping[str, Tensor], dtype: torch.dtype) -> dict[str, Tensor]:
+    """All tensors of the module, its own and those in its slots, in a dtype."""
+    return {key: cast(value, dtype) for key, value in {**recording.own, **values}.items()}
 
 
-def _as(value: Any, dtype: torch.dtype) -> Any:
+def cast(value: Any, dtype: torch.dtype) -> Any:
+    """Numbers in a dtype; everything else as it is."""
     return value.detach().to(dtype) if isinstance(value, Tensor) and value.is_floating_point() else value
+
+
+def recorded_answers(
+    recording: Recording, state: Mapping[str, Tensor], dtype: torch.dtype
+) -> list[Float[Tensor, "*shape"]]:
+    """What would be recorded of the module with these tensors, computed in their dtype."""
+    with torch.no_grad():
+        inputs = tuple(cast(x, dtype) for x in recording.inputs)
+        answers = tensors_in(functional_call(recording.module, dict(state), inputs))
+    return [link.recorded(answer) for link, answer in zip(recording.links, answers, strict=True)]
 
 
 def output_floor(recording: Recording, values: Mapping[str, Tensor]) -> OutputFloor:
     """The error of the module with these tensors in its slots, against what was recorded."""
-    records, module, inputs, links = recording.records, recording.module, recording.inputs, recording.links
-    exact = recorded_answers(module, values, inputs, links, torch.float64)
-    plain = recorded_answers(module, values, inputs, links, torch.float32)
+    records = recording.records
+    exact, plain = (
+        recorded_answers(recording, state_in(recording, values, dtype), dtype)
+        for dtype in (torch.float64, torch.float32)
+    )
     rounding, tolerance, max_abs, mse = [], [], [], []
     for record, full, short in zip(records, exact, plain, strict=True):
         slip = (short.double() - full).abs()

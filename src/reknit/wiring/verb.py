@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,15 +13,16 @@ from jaxtyping import Float
 
 from reknit import __version__
 from reknit.containers.tensors import Tensors, read_tensors
-from reknit.errors import PileError, UsageError
+from reknit.errors import PileError
 from reknit.skeleton.skeleton import Skeleton
 from reknit.wiring.learned import Learned, learned
 from reknit.wiring.matching import match_shapes
+from reknit.wiring.options import WiringOptions
 from reknit.wiring.pools import Pool
 from reknit.wiring.recorded import Recorded, read_recorded
 from reknit.wiring.result import Inferred, Placed, Verdict, Wiring
 from reknit.wiring.turned import Turned, turned
-from reknit.wiring.weights_placement import CERTAIN, STARTS, WeightsPlacement, place_by_weights
+from reknit.wiring.weights_placement import CERTAIN, WeightsPlacement, place_by_weights
 
 if TYPE_CHECKING:
     from torch import nn
@@ -30,27 +30,6 @@ if TYPE_CHECKING:
     from reknit.architectures.infer import Inference
     from reknit.skeleton.like import Like
     from reknit.wiring.output_placement import OutputPlacement
-
-LINKS = ("identity", "softmax", "sigmoid")
-
-
-@dataclass(frozen=True)
-class WiringOptions:
-    """What was asked for; see ``reknit.assemble``."""
-
-    like: str | None = None
-    input_shape: str | None = None
-    link: str | None = None
-    noise: float | None = None
-    budget: float | None = None
-    seed: int = 0
-    starts: int = STARTS
-
-    def __post_init__(self) -> None:
-        if self.link is not None and self.link not in LINKS:
-            raise UsageError(f"there is no link {self.link!r}", "--link", f"Choose one of {', '.join(LINKS)}")
-        if self.noise is not None and not 0 <= self.noise < np.inf:
-            raise UsageError(f"noise is a standard deviation, not {self.noise}", "--noise", "Give a number from 0")
 
 
 def wire(

@@ -22,7 +22,6 @@ from reknit.wiring.pools import Pool
 CERTAIN = 4.5
 """Margin from which a slot is reported certain: above every wrong slot's on nets left out of the learning.
 docs/evidence.md has the table it was read from."""
-STARTS = 12
 
 
 @dataclass(frozen=True)
@@ -53,7 +52,7 @@ def place_by_weights(
     learned: Learned,
     *,
     seed: int = 0,
-    starts: int = STARTS,
+    starts: int = 16,
 ) -> WeightsPlacement:
     """Place every tensor of a pile.
 
