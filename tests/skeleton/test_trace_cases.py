@@ -101,6 +101,25 @@ def test_heads_that_are_mixed_have_one_permutation_of_their_dimensions():
     assert sorted((group.size, group.within) for group in subject.free()) == [(2, None), (3, None), (4, None)]
 
 
+@pytest.mark.parametrize(
+    "across",
+    [
+        lambda heads: heads.softmax(2),
+        lambda heads: functional.layer_norm(heads.transpose(2, 3), (3,)).transpose(2, 3),
+        lambda heads: heads - heads.mean(2, keepdim=True),
+        lambda heads: heads / heads.norm(dim=2, keepdim=True),
+    ],
+    ids=["softmax", "layer norm", "mean", "norm"],
+)
+def test_dimensions_that_are_compared_across_heads_have_one_permutation(across):
+    def forward(net, x):
+        return net.out(across(net.inp(x).view(2, 5, 3, 2)).flatten(2))
+
+    subject = traced(Written(forward, inp=nn.Linear(4, 6), out=nn.Linear(6, 2)), TOKENS)
+    heads, dimensions = subject.free()
+    assert (heads.size, dimensions.size, dimensions.within) == (3, 2, None)
+
+
 def test_layouts_that_do_not_fit_are_fixed():
     def forward(net, x):
         hidden = net.inp(x)

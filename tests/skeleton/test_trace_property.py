@@ -1,6 +1,7 @@
 """For random modules: permuting every free group leaves the function alone, and no member could have stayed behind."""
 
 import numpy as np
+import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -113,19 +114,42 @@ def _needs_every_member(subject: Subject, seed: int) -> None:
         assert subject.alone(group, member) > CHANGED, (group.name, member)
 
 
-@settings(max_examples=8)
+def _check_tokens(net: nn.Module, seed: int) -> None:
+    ids = torch.randint(0, 11, (2, 5), generator=torch.Generator().manual_seed(seed))
+    _check(_holds(net, (ids,), seed), seed)
+
+
+def _check_images(net: nn.Module, seed: int) -> None:
+    images = torch.randn(2, 3, 4, 4, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    _check(_holds(net, (images,), seed), seed)
+
+
+def _check(subject: Subject, seed: int) -> None:
+    _needs_every_member(subject, seed)
+    _is_fixed_for_a_reason(subject)
+
+
+@settings(max_examples=5)
 @given(net=token_nets(), seed=seeds)
 def test_a_symmetry_of_a_token_net_leaves_its_function_alone(net, seed):
-    ids = torch.randint(0, 11, (2, 5), generator=torch.Generator().manual_seed(seed))
-    subject = _holds(net, (ids,), seed)
-    _needs_every_member(subject, seed)
-    _is_fixed_for_a_reason(subject)
+    _check_tokens(net, seed)
 
 
-@settings(max_examples=8)
+@settings(max_examples=5)
 @given(net=image_nets(), seed=seeds)
 def test_a_symmetry_of_an_image_net_leaves_its_function_alone(net, seed):
-    images = torch.randn(2, 3, 4, 4, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
-    subject = _holds(net, (images,), seed)
-    _needs_every_member(subject, seed)
-    _is_fixed_for_a_reason(subject)
+    _check_images(net, seed)
+
+
+@pytest.mark.slow
+@settings(max_examples=60)
+@given(net=token_nets(), seed=seeds)
+def test_a_symmetry_of_many_token_nets(net, seed):
+    _check_tokens(net, seed)
+
+
+@pytest.mark.slow
+@settings(max_examples=60)
+@given(net=image_nets(), seed=seeds)
+def test_a_symmetry_of_many_image_nets(net, seed):
+    _check_images(net, seed)

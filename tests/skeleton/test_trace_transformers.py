@@ -81,7 +81,7 @@ NETS = {
         2 * (1 + 2 * 4),
     ),
 }
-QUICK = ("bert", "llama")
+QUICK = ("bert",)
 SINGLE = {"llama", "mistral", "qwen3", "phi3"}  # their norms and rotary embeddings compute in float32 whatever they get
 
 
@@ -134,6 +134,7 @@ def test_the_stream_of_bert_runs_through_everything_and_is_fixed_when_it_is_retu
     assert stream.fixed == "output"
 
 
+@pytest.mark.slow
 def test_queries_that_share_a_key_are_permuted_within_it():
     groups = {group.name: group for group in subject_of("llama").free()}
     path = "model.layers.0.self_attn"
@@ -143,6 +144,7 @@ def test_queries_that_share_a_key_are_permuted_within_it():
     assert groups[f"{path}.v_proj value"].within == shared.name
 
 
+@pytest.mark.slow
 def test_a_norm_that_is_written_out_is_a_use_of_a_norm():
     skeleton = subject_of("llama").skeleton
     operations = {key: use for use in skeleton.uses for key in use.slots.values()}
