@@ -110,6 +110,7 @@ def test_groups_larger_than_one_node_and_headers_longer_than_one_block(folder):
         file["many/t7"].attrs["note"] = "x" * 5000
 
     seen = read_tensors(written(folder, write))
+    assert list(open_container(folder / "file.h5").tensors) == sorted(seen.names)
     assert seen.names == tuple(f"many/t{k}" for k in range(1000))
     assert all(seen.array(f"many/t{k}") == k for k in range(0, 1000, 37))
 
@@ -155,6 +156,17 @@ def test_numbers_in_the_header_and_of_other_float_formats(folder):
     assert (container.tensors["brain"].dtype, container.read("brain").astype("f4").tolist()) == ("bfloat16", [1.5, -2])
 
 
+def test_enums_are_their_integers_unless_they_are_of_false_and_true(folder):
+    names = [{"FALSE": 0, "TRUE": 1}, {"FALSE": 0, "TRUE": 2}, {"NO": 0, "YES": 1}]
+
+    def write(file):
+        for k, members in enumerate(names):
+            file.create_dataset(f"x{k}", data=[0, 1], dtype=h5py.enum_dtype(members, basetype="i1"))
+
+    container = opened(folder, write)
+    assert [container.read(f"x{k}").dtype.name for k in range(3)] == ["bool", "int8", "int8"]
+
+
 def test_two_names_of_one_dataset_and_links_that_lead_elsewhere(folder):
     def write(file):
         file["one/a"] = PAIR
@@ -168,6 +180,23 @@ def test_two_names_of_one_dataset_and_links_that_lead_elsewhere(folder):
         container = opened(folder, write, libver)
         assert sorted(container.tensors) == ["one/a", "two"]
         assert container.read("two").tolist() == [1, 2]
+
+
+def test_soft_links_of_old_groups_are_left_aside(folder):
+    container = opened(folder, lambda f: f.update({"a": PAIR, "soft": h5py.SoftLink("/a")}))
+    assert list(container.tensors) == ["a"]
+
+
+@pytest.mark.parametrize("libver", ["earliest", "latest"])
+def test_groups_and_datasets_that_remember_the_order_they_were_made_in(folder, libver):
+    def write(file):
+        group = file.create_group("g", track_order=True)
+        for name in "zya":
+            group.create_dataset(name, data=PAIR, track_order=True).attrs["note"] = 1
+
+    container = opened(folder, write, libver)
+    assert sorted(container.tensors) == ["g/a", "g/y", "g/z"]
+    assert container.read("g/z").tolist() == [1, 2]
 
 
 def test_only_headers_and_the_dataset_asked_for_are_read(folder, monkeypatch):
@@ -331,11 +360,51 @@ def test_structures_that_lie(folder, place, change, problem):
     assert refused(patched(written(folder, simple), place, change)) == problem
 
 
-def test_a_tree_that_holds_itself(folder):
+def test_a_header_with_more_messages_than_it_claims(folder):
+    path = written(folder, simple)
+    at = int.from_bytes(path.read_bytes()[64:72], "little")
+    count = path.read_bytes()[at + 2]
+    assert refused(patched(path, (b"\x89HDF", at + 2), bytes([count + 1]))) == DAMAGED
+
+
+def test_a_header_that_goes_on_in_itself(folder):
+    def write(file):
+        file["a"] = PAIR
+        for k in range(50):
+            file["a"].attrs[f"a{k}"] = "x" * 100
+
+    path = written(folder, write)
+    raw = path.read_bytes()
+    places = [at for at in range(0, len(raw) - 24, 8) if raw[at : at + 8] == b"\x10\0\x10\0\0\0\0\0"]
+    assert len(places) > 1
+    for at in places[1:]:  # from the second block on
+        where = int.from_bytes(raw[places[0] + 8 : places[0] + 16], "little")
+        assert refused(patched(path, (b"\x89HDF", at + 8), where.to_bytes(8, "little"))) == DAMAGED
+
+
+def test_a_fill_value_of_another_size(folder):
+    path = written(folder, lambda f: f.create_dataset("x", (2,), "f4", fillvalue=-1.25))
+    mark = (4).to_bytes(4, "little") + np.float32(-1.25).tobytes()
+    assert mark in path.read_bytes()
+    while mark in path.read_bytes():  # the old message and the new one
+        patched(path, (mark, 0), b"\2")
+    assert refused(path) == "'x' has a damaged fill value"
+
+
+def test_the_checksum_of_the_superblock(folder):
+    path = written(folder, simple, "latest")
+    assert refused(patched(path, (b"\x89HDF", 20), b"\0")) == "holds a header that fails its checksum"
+
+
+def test_a_tree_that_holds_itself(folder, monkeypatch):
+    reads = []
+    read = FileBytes.read
+    monkeypatch.setattr(FileBytes, "read", lambda self, at, size: reads.append(size) or read(self, at, size))
     path = written(folder, simple)
     at = path.read_bytes().index(b"TREE")
     patched(path, (b"TREE", 5), b"\x01")
     assert refused(patched(path, (b"TREE", 32), at.to_bytes(8, "little"))) == DAMAGED
+    assert len(reads) < 20  # it is not followed until the bound on all reads is met
 
 
 def test_structures_that_use_the_same_bytes_over_and_over(folder):
@@ -434,12 +503,10 @@ def test_checksums_know_every_byte(data):
 
 
 def test_long_checksums_do_not_overflow():
-    raw = b"\xff\xfe" * 300_000
-    first = second = 0
-    for _ in range(300_000):
-        first = (first + 0xFFFE) % 65535
-        second = (second + first) % 65535
-    assert fletcher32(raw) == second << 16 | first
+    words = 20_000_000
+    first, second = 0xFFFE * words % 65535, 0xFFFE * words * (words + 1) // 2 % 65535
+    assert 0 not in (first, second)
+    assert fletcher32(b"\xff\xfe" * words) == second << 16 | first
 
 
 @pytest.mark.slow
