@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from reknit.skeleton.classes import Key, MisfitError
-from reknit.skeleton.skeleton import Role, Use
+from reknit.skeleton.skeleton import Meeting, Role, Use
 from reknit.skeleton.units import Units
 from reknit.skeleton.value import Value
 
@@ -27,6 +27,7 @@ class Ledger:
         residuals: axes of sums of a value and something computed from it.
         words: axis -> what an operation calls its units: ``heads``.
         uses: the operations that took slots.
+        meetings: the operations in which values of several uses met.
         refusals: (operation, module): those not understood.
     """
 
@@ -37,6 +38,7 @@ class Ledger:
     residuals: list[int] = field(default_factory=list)
     words: dict[int, str] = field(default_factory=dict)
     uses: list[Use] = field(default_factory=list)
+    meetings: list[Meeting] = field(default_factory=list)
     refusals: list[tuple[str, str]] = field(default_factory=list)
 
 
@@ -246,7 +248,7 @@ class Call:
                 self.units.collapse(node)
         return value
 
-    def traced(self, value: Value, sources: frozenset[int], slot: str | None) -> Value:
+    def traced(self, value: Value, sources: frozenset[int], slot: str | None, bent: bool) -> Value:
         """A result with what is known of the arguments."""
         return replace(
             self.settled(value),
@@ -254,6 +256,7 @@ class Call:
             slot=slot,
             of_slots=any(item.of_slots for item in self.values),
             of_input=any(item.of_input for item in self.values),
+            bent=bent,
         )
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from reknit.errors import InputError
 from reknit.plain import dumps
-from reknit.skeleton.skeleton import Group, Link, Member, Refusal, Skeleton, Slot, Use
+from reknit.skeleton.skeleton import Group, Link, Meeting, Member, Refusal, Skeleton, Slot, Use
 
 REMEDY = "Give a file that reknit couple --json has written"
 
@@ -33,6 +33,7 @@ def from_json(found: Mapping[str, Any], where: str | Path = "") -> Skeleton:
             tuple(_group(group) for group in found["groups"]),
             tuple(_use(use) for use in found["uses"]),
             tuple(Refusal(**_tuples(refusal)) for refusal in found["refusals"]),
+            tuple(_meeting(meeting) for meeting in found["meetings"]),
         )
     except (KeyError, TypeError, AttributeError) as error:
         raise InputError(f"it holds no skeleton: {error}", where, REMEDY) from None
@@ -74,3 +75,8 @@ def _use(found: Mapping[str, Any]) -> Use:
 def _tuples(found: Mapping[str, Any]) -> dict[str, Any]:
     """Lists, which JSON knows, as tuples, which can be compared and hashed."""
     return {key: tuple(item) if isinstance(item, list) else item for key, item in found.items()}
+
+
+def _meeting(found: Mapping[str, Any]) -> Meeting:
+    operands = {name: tuple(steps) for name, steps in found["operands"].items()}
+    return Meeting(found["operation"], operands, tuple(found["bent"]))

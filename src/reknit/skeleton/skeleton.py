@@ -5,6 +5,7 @@
     |-- Group      units that several axes index: a coupling; permuted together, or fixed for a reason that is named
     |   `-- Member     one axis of one slot, or a part of it
     |-- Use        an operation that takes slots as its arguments, in the order of the forward pass
+    |-- Meeting    an operation in which values computed by several uses meet: attention, a gate
     `-- Link       A => B because ...: which operation put two axes into one group
 
 It holds no numbers and no module: what it says was traced (``skeleton/trace.py``), and it can be printed and saved.
@@ -137,6 +138,23 @@ class Use:
 
 
 @dataclass(frozen=True)
+class Meeting:
+    """An operation without slots in which values computed by different uses meet: attention, a gate, a product.
+
+    It says what the groups alone cannot: which of two matrices asks and which is asked, which gates and which is gated.
+
+    Attributes:
+        operation: ``scaled_dot_product_attention``, ``matmul``, ``mul``.
+        operands: argument (``query``, ``key``, ``value``; ``first``, ``second``) -> steps of the uses it comes from.
+        bent: the arguments that went through a nonlinear function of single entries on the way.
+    """
+
+    operation: str
+    operands: Mapping[str, tuple[int, ...]]
+    bent: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Refusal:
     """An operation that is not understood; what it touches is fixed, never guessed.
 
@@ -161,6 +179,7 @@ class Skeleton:
         groups: every axis position of every slot belongs to exactly one group, those of size 1 to none.
         uses: in the order of the forward pass.
         refusals: what was not understood.
+        meetings: in the order of the forward pass.
     """
 
     name: str
@@ -168,6 +187,7 @@ class Skeleton:
     groups: tuple[Group, ...] = ()
     uses: tuple[Use, ...] = ()
     refusals: tuple[Refusal, ...] = ()
+    meetings: tuple[Meeting, ...] = ()
 
     def __getitem__(self, key: str) -> Slot:
         """A slot by its key; KeyError if there is none."""

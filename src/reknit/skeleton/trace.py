@@ -48,7 +48,7 @@ def trace(module: nn.Module, inputs: Inputs, *, name: str = "") -> Skeleton:
             ) from None
     groups = find_groups(slots, ledger)
     refusals = tuple(Refusal(what, where, _touched(groups, what)) for what, where in ledger.refusals)
-    return Skeleton(name or type(module).__name__, slots, groups, tuple(ledger.uses), refusals)
+    return Skeleton(name or type(module).__name__, slots, groups, tuple(ledger.uses), refusals, tuple(ledger.meetings))
 
 
 def _touched(groups: tuple[Group, ...], operation: str) -> tuple[str, ...]:

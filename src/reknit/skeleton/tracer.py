@@ -17,12 +17,39 @@ from reknit.skeleton.classes import Key, MisfitError
 from reknit.skeleton.graph import module_path, placeholders, shapes, tied, varies
 from reknit.skeleton.rules import LAYOUT, RULES
 from reknit.skeleton.rules.elementwise import elementwise
+from reknit.skeleton.skeleton import Meeting
 from reknit.skeleton.units import Units
 from reknit.skeleton.uses import as_use, slots_among
 from reknit.skeleton.value import Value
 from reknit.skeleton.written_norms import operation, rms_eps
 
 NOT_UNDERSTOOD = "not understood: "
+
+
+ATTENTION = "scaled_dot_product_attention"
+MEETINGS = {
+    ATTENTION: {"query": "query", "key": "key", "value": "value"},
+    "matmul": {"self": "first", "other": "second"},
+    "bmm": {"self": "first", "mat2": "second"},
+    "mul": {"self": "first", "other": "second"},
+}
+"""Operations whose operands have parts of their own to play: torch's argument -> what it is called."""
+NONLINEAR = frozenset(
+    {
+        "relu",
+        "gelu",
+        "silu",
+        "sigmoid",
+        "tanh",
+        "leaky_relu",
+        "elu",
+        "softplus",
+        "mish",
+        "hardswish",
+        "relu6",
+        "softmax",
+    }
+)
 
 
 class MutatedError(Exception):
@@ -145,8 +172,23 @@ class Tracer:
             use = as_use(len(self._ledger.uses), call, slots, shaped, sources, rms_eps(node))
             self._ledger.uses.append(use)
             sources = frozenset({use.step})
+        bent = not slots and (call.name in NONLINEAR or any(value.bent for value in call.values))
+        if not slots:
+            self._note_meeting(call)
         slot = call.values[0].slot if layout and call.values else None
-        return [call.traced(value, sources, slot) for value in results]
+        return [call.traced(value, sources, slot, bent) for value in results]
+
+    def _note_meeting(self, call: Call) -> None:
+        """Where values of different uses are multiplied: who is who."""
+        names = MEETINGS.get(call.name)
+        if names is None:
+            return
+        operands = {name: call.arguments.get(argument) for argument, name in names.items()}
+        computed = {name: value for name, value in operands.items() if isinstance(value, Value) and value.sources}
+        if len({value.sources for value in computed.values()}) > 1 or call.name == ATTENTION:
+            steps = {name: tuple(sorted(value.sources)) for name, value in computed.items()}
+            bent = tuple(name for name, value in computed.items() if value.bent)
+            self._ledger.meetings.append(Meeting(call.name, steps, bent))
 
     @staticmethod
     def _by_rule(call: Call, node: Node) -> list[Value] | None:

@@ -5,8 +5,9 @@ q, k, v matrix has three. Its kind is read off the skeleton's groups, never off 
 
     out         what writes to the stream, and reads hidden units
     value       a reader whose units an out reads, in heads
-    in          a reader whose units an out reads, without heads; gate and up of a gated MLP are both one
-    query, key  readers that share their innermost units with each other and with no out; the query comes first
+    in          a reader whose units an out reads, without heads; of two that are multiplied, the one that is gated
+    gate        the one of the two that goes through the activation
+    query, key  readers that share their innermost units with each other and with no out; attention says which is which
     source      what else writes: embeddings, stems
     end         what else reads: poolers, heads
 
@@ -21,7 +22,7 @@ from dataclasses import dataclass, replace
 
 from reknit.skeleton.skeleton import Group, Member, Skeleton, Use
 
-KINDS = ("query", "key", "value", "attention out", "in", "out", "source", "end")
+KINDS = ("query", "key", "value", "attention out", "in", "gate", "out", "source", "end")
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,7 @@ def find_faces(skeleton: Skeleton) -> tuple[Face, ...]:
                 units, heads = _units(found, part)
                 faces.append(replace(draft, part=part, units=units, heads=heads))
     faces.sort(key=lambda face: (face.depth, not face.reads))
-    return tuple(_named(faces))
+    return tuple(_named(faces, _players(skeleton)))
 
 
 def _streams(skeleton: Skeleton) -> list[Group]:
@@ -136,7 +137,27 @@ def _adds(use: Use, writes: set[str]) -> int:
     return int(any(key in writes for key in use.slots.values()))
 
 
-def _named(faces: list[Face]) -> list[Face]:
+def _players(skeleton: Skeleton) -> dict[str, set[str]]:
+    """Slot -> the parts its result plays where it meets others: ``key``, ``gate``."""
+    steps: dict[int, set[str]] = defaultdict(set)
+    for meeting in skeleton.meetings:
+        for name, sources in meeting.operands.items():
+            if meeting.operation == "mul" and len(meeting.bent) == 1 and len(meeting.operands) == 2:
+                part = "gate" if name in meeting.bent else "up"
+            elif meeting.operation in ("matmul", "bmm") and not meeting.bent:
+                part = "key" if name == "second" else "query"
+            else:
+                part = name
+            for step in sources:
+                steps[step].add(part)
+    found: dict[str, set[str]] = defaultdict(set)
+    for use in skeleton.uses:
+        for key in use.slots.values():
+            found[key] |= steps[use.step]
+    return found
+
+
+def _named(faces: list[Face], players: dict[str, set[str]]) -> list[Face]:
     """The faces with their kinds."""
     by_units: dict[tuple[str, int], list[int]] = defaultdict(list)
     for k, face in enumerate(faces):
@@ -151,8 +172,12 @@ def _named(faces: list[Face]) -> list[Face]:
             for k in outs:
                 named[k] = replace(faces[k], kind="attention out" if in_heads else "out")
             for k in readers:
-                named[k] = replace(faces[k], kind="value" if in_heads else "in")
+                gate = len(readers) == 2 and "gate" in players[faces[k].slot]
+                named[k] = replace(faces[k], kind="value" if in_heads else "gate" if gate else "in")
         elif len(readers) == 2 and in_heads:
-            named[readers[0]] = replace(faces[readers[0]], kind="query")
-            named[readers[1]] = replace(faces[readers[1]], kind="key")
+            first, second = readers
+            if "key" in players[faces[first].slot] - players[faces[second].slot]:
+                first, second = second, first
+            named[first] = replace(faces[first], kind="query")
+            named[second] = replace(faces[second], kind="key")
     return named
