@@ -5,10 +5,12 @@ import json
 import subprocess
 import sys
 
+import h5py
 import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
+from writers import gguf_file, onnx_file
 
 from reknit.cli.app import main
 from reknit.containers.inspect import inspect
@@ -119,6 +121,24 @@ def test_the_command_prints_a_table(folder, capsys):
     assert main(["inspect", str(folder / "one.pth"), "--hash"]) == 0
     digest = hashlib.sha256((folder / "one.pth").read_bytes()).hexdigest()
     assert f"sha256 {digest}  {folder / 'one.pth'}" in capsys.readouterr().out
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
+def test_every_format_is_listed_by_numpy_alone(tmp_path):
+    """No library of a format is needed: they are the oracles of the tests, not what reads."""
+    array = TENSOR.numpy()
+    (tmp_path / "a.onnx").write_bytes(onnx_file({"x": array}))
+    (tmp_path / "b.gguf").write_bytes(gguf_file({"x": array}))
+    with h5py.File(tmp_path / "c.h5", "w") as file:
+        file["x"] = array
+    torch.jit.save(torch.jit.script(torch.nn.Linear(2, 3)), tmp_path / "d.pt")
+    seen = inspect(tmp_path, hash=True)
+    assert [c.format for c in seen.containers] == ["onnx", "gguf", "hdf5", "torchscript"]
+    assert len({c.tensors[0].sha256 for c in seen.containers[:3]}) == 1
+    code = f"import sys, reknit; assert reknit.inspect({str(tmp_path)!r}, hash=True).tensors == 5"
+    check = "bad = {'torch', 'h5py', 'onnx', 'gguf', 'scipy', 'polars'} & set(sys.modules); assert not bad, bad"
+    done = subprocess.run([sys.executable, "-c", f"{code}\n{check}"], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_the_command_fails_in_one_sentence(folder, capsys):

@@ -4,10 +4,12 @@ import io
 import os
 import socket
 
+import h5py
 import numpy as np
 import pytest
 import torch
 from safetensors.torch import save
+from writers import gguf_file, onnx_file
 
 from reknit.containers import open_container
 from reknit.errors import ContainerError
@@ -21,12 +23,17 @@ def written(format_):
         np.savez(buffer, a=np.ones(2))
     elif format_ == "npy":
         np.save(buffer, np.ones(2))
+    elif format_ == "hdf5":
+        with h5py.File(buffer, "w") as file:
+            file["a"] = np.ones(2)
+    elif format_ in ("onnx", "gguf"):
+        return {"onnx": onnx_file, "gguf": gguf_file}[format_]({"a": np.ones(2)})
     else:
         return save({"a": torch.ones(2)})
     return buffer.getvalue()
 
 
-@pytest.mark.parametrize("format_", ["torch", "safetensors", "npz", "npy"])
+@pytest.mark.parametrize("format_", ["torch", "safetensors", "npz", "npy", "onnx", "hdf5", "gguf"])
 @pytest.mark.parametrize("name", ["a.pth", "a.pt", "a.bin", "a.safetensors", "a.npz", "a.npy", "a", "a.json", "a.txt"])
 def test_the_ending_of_the_name_does_not_matter(tmp_path, format_, name):
     (tmp_path / name).write_bytes(written(format_))

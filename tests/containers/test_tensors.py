@@ -1,13 +1,17 @@
 """Tensors as they are stored: what they are called, that every value comes through, and that nothing is read early."""
 
+import h5py
 import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from safetensors.numpy import save
 from safetensors.torch import save_file
+from writers import gguf_file, onnx_file
 
 import strategies
+from reknit.containers import open_container
 from reknit.containers.dtypes import NUMPY_DTYPES
 from reknit.containers.naming import natural_key
 from reknit.containers.safetensors_file import SafetensorsFile
@@ -37,6 +41,26 @@ def test_every_tensor_of_a_file_comes_through(tmp_path_factory, state):
     assert seen.sha256 == read_tensors(folder / "all.pt").sha256
     with pytest.raises(KeyError):
         seen.array("no such name/")
+
+
+NUMBERS = ["float32", "float16", "float64", "int8", "int16", "int32", "int64"]
+
+
+@given(st.dictionaries(strategies.keys, strategies.arrays(NUMBERS), min_size=2, max_size=4))
+def test_the_same_tensors_are_the_same_in_every_container(tmp_path_factory, state):
+    folder = tmp_path_factory.mktemp("same")
+    torch.save({key: torch.from_numpy(array) for key, array in state.items()}, folder / "torch")
+    (folder / "safetensors").write_bytes(save(state))
+    (folder / "onnx").write_bytes(onnx_file(state))
+    (folder / "gguf").write_bytes(gguf_file(state))
+    with h5py.File(folder / "hdf5", "w") as file:
+        file.update(state)
+    with (folder / "npz").open("wb") as file:
+        np.savez(file, **state)
+    formats = ["torch", "safetensors", "onnx", "gguf", "hdf5", "npz"]
+    assert [open_container(folder / name).format for name in formats] == formats
+    (one,) = {read_tensors(folder / name).sha256 for name in formats}
+    assert len(one) == 64
 
 
 def test_a_folder_of_single_tensors_is_named_by_its_files(tmp_path):
