@@ -16,9 +16,10 @@ import numpy as np
 import torch
 from safetensors.torch import load_file
 
-from bench.text_nets import MAKERS, trained
+from bench.text_nets import MAKERS, config, trained
 from reknit.architectures.bert import bert
 from reknit.architectures.configs.bert import BertConfig
+from reknit.architectures.spelling import spell_config
 from reknit.skeleton.skeleton import Skeleton
 from reknit.skeleton.trace import trace
 
@@ -54,18 +55,26 @@ PUBLISHED: dict[str, tuple[str, BertConfig]] = {
 def solved(name: str) -> tuple[Skeleton, dict[str, np.ndarray]]:
     """The skeleton of a network and its tensors by slot."""
     if name in PUBLISHED:
-        file, config = PUBLISHED[name]
+        file, settings = PUBLISHED[name]
         state = load(CHECKPOINTS / file)
         with torch.device("meta"):
-            module = bert(config)
+            module = bert(settings)
     else:
         architecture, layers, seed = name.split("-")
-        net, config = trained(architecture, int(seed), int(layers))
+        net, settings = trained(architecture, int(seed), int(layers))
         state = net.state_dict()
         with torch.device("meta"):
-            module = MAKERS[architecture](config)
+            module = MAKERS[architecture](settings)
     skeleton = trace(module, (torch.zeros(2, 12, dtype=torch.long, device="meta"),), name=name)
     return skeleton, {slot.key: numbers(state, slot.key, slot.aliases) for slot in skeleton.slots}
+
+
+def like_of(name: str) -> str:
+    """What ``--like`` is told to get the skeleton of a network."""
+    if name in PUBLISHED:
+        return spell_config(PUBLISHED[name][1])
+    architecture, layers, _ = name.split("-")
+    return spell_config(config(architecture, int(layers)))
 
 
 def load(path: Path) -> Any:

@@ -26,12 +26,12 @@ from reknit.architectures.gpt2 import gpt2
 from reknit.architectures.llama import llama
 
 LENGTH, BATCH, STEPS, VOCAB, MASK = 64, 16, 800, 128, 127
-MAKERS = {"bert": bert, "gpt2": gpt2, "llama": llama}
+MAKERS: dict[str, Any] = {"bert": bert, "gpt2": gpt2, "llama": llama}
 
 
 def config(architecture: str, layers: int = 6, width: int = 96) -> Any:
     """The config of a small net of this architecture."""
-    sizes = {"layers": layers, "width": width, "vocab": VOCAB, "heads": 6}
+    sizes: dict[str, Any] = {"layers": layers, "width": width, "vocab": VOCAB, "heads": 6}
     if architecture == "bert":
         return BertConfig(hidden=3 * width, positions=LENGTH, token_types=0, pooler=False, mlm_head=True, **sizes)
     if architecture == "gpt2":
@@ -86,7 +86,7 @@ def train(net: nn.Module, architecture: str, seed: int) -> float:
         rows = torch.stack([data[s : s + LENGTH + 1] for s in starts])
         loss = loss_of(net, architecture, rows, generator)
         optimiser.zero_grad()
-        loss.backward()
+        torch.autograd.backward(loss)
         nn.utils.clip_grad_norm_(net.parameters(), 1.0)
         optimiser.step()
         losses.append(loss.item())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 
@@ -25,7 +25,17 @@ if TYPE_CHECKING:
 __all__ = ["Progress", "assemble"]
 
 
+@overload
+def assemble(pieces: str | Path, data: str | Path, *, like: None = None, **options: Any) -> Assembly: ...
+@overload
+def assemble(pieces: str | Path, data: str | Path | None = None, *, like: str, **options: Any) -> Wiring: ...
+@overload
+def assemble(pieces: str | Path, data: None = None, *, like: None = None, **options: Any) -> Wiring: ...
+@overload
 def assemble(
+    pieces: str | Path, data: str | Path | None = None, *, like: str | None = None, **options: Any
+) -> Assembly | Wiring: ...
+def assemble(  # type: ignore[misc]  # it names every option, where the overloads leave them open
     pieces: str | Path,
     data: str | Path | None = None,
     *,
