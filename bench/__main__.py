@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import sys
 
-BENCHES = ("puzzle", "random_starts", "covering", "few_rows", "scaling", "commands")
+BENCHES = ("puzzle", "random_starts", "covering", "few_rows", "scaling", "commands", "wiring")
 
 
 def main(argv: list[str]) -> int:
