@@ -21,6 +21,7 @@ CONFIGS = [
     BertConfig(**SMALL, mlm_head=True, pooled_heads=(("seq_relationship", 2), ("chain", 3)), activation="gelu-tanh"),
     BertConfig(**SMALL, mlm_head=True, tied=False, pooler=False, eps=1e-5, activation="relu"),
     BertConfig(**SMALL, classes=5),
+    BertConfig(**SMALL, mlm_head=True),
 ]
 RXNFP = {"width": 256, "heads": 4, "hidden": 512, "vocab": 591}
 AMIDE = "O=C(Nc1cccc2cnccc12)c1cc([N+](=O)[O-])c(Sc2c(Cl)cncc2Cl)s1"
