@@ -43,7 +43,7 @@ def gram_direction(matrix: Float[np.ndarray, "stream rest"]) -> Float[np.ndarray
         for k in range(0, ENTRIES, 8192):
             part = slice(k, k + 8192)
             entries[part] = np.einsum("er,er->e", matrix[first[part]], matrix[second[part]])
-    entries = entries - entries.mean(dtype=np.float64)
+    entries = entries - entries.sum(dtype=np.float64) / max(entries.size, 1)
     length = float(np.linalg.norm(entries))
     scale = float(np.abs(matrix).max(initial=0.0)) ** 2 * matrix.shape[1]
     return np.asarray(entries / length if length > 1e-12 * scale else np.zeros_like(entries), dtype=np.float32)
