@@ -91,6 +91,17 @@ def test_a_fused_axis_taken_apart_by_position_has_separate_units():
     assert starts == [{0}, {3}]
 
 
+def test_a_fused_axis_whose_parts_are_multiplied_with_each_other_has_shared_units():
+    def forward(net, x):
+        parts = net.fused(x).view(2, 5, 2, 3)
+        return net.out((parts @ parts.transpose(2, 3))[:, :, 0])
+
+    subject = traced(Written(forward, fused=nn.Linear(4, 6), out=nn.Linear(2, 2)), TOKENS)
+    (group,) = subject.free()
+    assert (group.size, {member.outer for member in group.members if member.slot == "fused.weight"}) == (3, {1})
+    assert len([member for member in group.members if member.slot == "fused.weight"]) == 2
+
+
 def test_heads_that_are_mixed_have_one_permutation_of_their_dimensions():
     def forward(net, x):
         mixed = torch.einsum("bthd,gh->btgd", net.inp(x).view(2, 5, 3, 2), net.mix.weight)
@@ -193,6 +204,9 @@ def test_a_constant_outside_the_state_dict_fixes_the_axis_it_differs_along():
 
     assert fixed(traced(Scaled([1.0, 2.0, 3.0]), TOKENS))["inp"] == "constant"
     assert free(traced(Scaled([2.0, 2.0, 2.0]), TOKENS)) == {"inp": 3}
+    # without numbers nothing is known to be alike
+    unknown = trace(Scaled([2.0, 2.0, 2.0]).double().to("meta"), (TOKENS.to("meta"),))
+    assert {group.name: group.fixed for group in unknown.groups}["inp"] == "constant"
 
 
 def test_writing_in_place_is_followed():
