@@ -42,6 +42,7 @@ Vector = Float[np.ndarray, " channels"]
 Places = Int[np.ndarray, "units convolutions"]
 Reader = tuple[int, int, int, int]
 NOTHING = -1
+TINY = 1e-9
 NORMALITY = 0.01
 """A squared error, in running variances: as much as the shape of a channel's distribution may make."""
 
@@ -130,7 +131,8 @@ class Books:
         self.means = [np.asarray(vector, np.float64) for vector in means]
         self.variances = [np.asarray(vector, np.float64) + eps for vector in variances]
         self.start = start
-        self._kernels = kernels
+        self.eps = eps
+        self.kernels = kernels
         self._predicted: dict[tuple[int, ...], Float[np.ndarray, "edges channels"]] = {}
         self._entries: dict[tuple[int, ...], Entry] = {}
         self._streams: dict[tuple[int, ...], Moments] = {}
@@ -140,25 +142,38 @@ class Books:
         """The sum of all entries, in nats; smaller is better."""
         nats = sum(entry.nats for entry in self.entries(placement))
         for row in placement.kernel.tolist():
-            nats += sum(self._bond(pair).nats for pair in pairwise(row))
+            nats += sum(self.bond(pair).nats for pair in pairwise(row))
         return float(nats)
 
     def entries(self, placement: Placement) -> list[Entry]:
         """Every norm's entry, unit by unit: inside a unit first, then that of the stream."""
         table = np.stack([getattr(placement, name) for name in FIELDS], axis=2).tolist()
+        readings = iter(self.readings(table))
         found: list[Entry] = []
-        prefix: tuple[int, ...] = ()
         for i, unit in enumerate(table):
             for k in self.unit.between:
                 source, target = (k, k + 1) if self.unit.norm_first else (k - 1, k)
-                found.append(self._inside(tuple(unit[k][:2] + unit[source][2:4] + unit[target][4:])))
-            if self.unit.norm_first:
-                if i + 1 < len(table):
-                    found.append(self._step(tuple(unit[-1][:4] + unit[0][4:] + table[i + 1][0][4:])))
-            else:
-                if i or self.start is not None:
-                    found.append(self._read(prefix, _reader(unit), _reader(table[0])))
-                prefix = (*prefix, *unit[-1][2:4])
+                found.append(self.inside((*unit[k][:2], *unit[source][2:4], *unit[target][4:])))
+            if self.unit.norm_first and i + 1 < len(table):
+                found.append(self.step((*unit[-1][:4], *unit[0][4:], *table[i + 1][0][4:])))
+            elif not self.unit.norm_first and (i or self.start is not None):
+                found.append(next(readings))
+        return found
+
+    def readings(self, table: list[list[list[int]]]) -> list[Entry]:
+        """Convolution first: the entries of what each unit reads of the stream.
+
+        Args:
+            table: units x layers x the fields of a placement.
+        """
+        if self.unit.norm_first:
+            return []
+        found: list[Entry] = []
+        prefix: tuple[int, ...] = ()
+        for i, unit in enumerate(table):
+            if i or self.start is not None:
+                found.append(self._read(prefix, _reader(unit), _reader(table[0])))
+            prefix = (*prefix, *unit[-1][2:4])
         return found
 
     def squared_errors(self, placement: Placement) -> Float[np.ndarray, " entries"]:
@@ -220,15 +235,17 @@ class Books:
         solved = np.linalg.lstsq(self.sums[kernel][0], seen, rcond=None)[0]
         return Moments(solved, np.zeros_like(solved))
 
-    def _inside(self, key: tuple[int, ...]) -> Entry:
+    def inside(self, key: tuple[int, ...]) -> Entry:
+        """The entry of kernel, bias, gamma, beta, and the mean and variance behind them."""
         if key not in self._entries:
-            self._entries[key] = self._entry(self.predicted(*key[:4]) - self.means[key[4]], key[5:], NORMALITY)
+            self._entries[key] = self._entry(self.predicted(*key[:4]), self.means[key[4]], key[5:], NORMALITY)
         return self._entries[key]
 
-    def _step(self, key: tuple[int, ...]) -> Entry:
+    def step(self, key: tuple[int, ...]) -> Entry:
+        """The entry of kernel, bias, gamma, beta, and two means and variances of the stream, each mean with its own."""
         if key not in self._entries:
             risen = self.means[key[6]] - self.means[key[4]]
-            self._entries[key] = self._entry(self.predicted(*key[:4]) - risen, (key[5], key[7]), NORMALITY)
+            self._entries[key] = self._entry(self.predicted(*key[:4]), risen, (key[5], key[7]), NORMALITY)
         return self._entries[key]
 
     def _read(self, prefix: tuple[int, ...], reader: Reader, first: Reader) -> Entry:
@@ -237,19 +254,20 @@ class Books:
             kernel, bias, mean, variance = reader
             passed = self.through(kernel, bias, self.stream(prefix, first).mean)
             exact = self.unit.stream_activation == "identity"
-            self._entries[key] = self._entry(passed - self.means[mean], (variance,), FLOOR if exact else NORMALITY)
+            self._entries[key] = self._entry(passed, self.means[mean], (variance,), FLOOR if exact else NORMALITY)
         return self._entries[key]
 
     def _entry(
-        self, difference: Float[np.ndarray, "edges channels"], variances: tuple[int, ...], least: float
+        self, predicted: Float[np.ndarray, "edges channels"], mean: Vector, variances: tuple[int, ...], least: float
     ) -> Entry:
-        size = difference.shape[-1]
+        """Without variances, errors are in units of how much the means differ between channels."""
         known = [self.variances[k] for k in variances if k != NOTHING]
-        scale = sum(known[1:], known[0]) if known else np.ones(size)
-        squared = float(np.mean(difference**2 / scale, axis=-1).min())
-        return Entry(squared, size / 2 * float(np.log(squared + least) + np.mean(np.log(scale))))
+        scale = np.maximum(sum(known[1:], known[0]), TINY) if known else np.full_like(mean, np.var(mean) + TINY)
+        squared = float(np.mean((predicted - mean) ** 2 / scale, axis=-1).min())
+        return Entry(squared, len(mean) / 2 * float(np.log(squared + least) + np.mean(np.log(scale))))
 
-    def _bond(self, pair: tuple[int, int]) -> Entry:
+    def bond(self, pair: tuple[int, int]) -> Entry:
+        """The entry of two kernels, the second of which reads what the first one writes."""
         if pair not in self._entries:
             before, behind = self.shapes[pair[0]], self.shapes[pair[1]]
             correlation = 0.0
@@ -260,7 +278,7 @@ class Books:
 
     def _gram(self, side: str, kernel: int) -> Vector:
         if (side, kernel) not in self._grams:
-            units = (written_units if side == "written" else read_units)(self._kernels[kernel])
+            units = (written_units if side == "written" else read_units)(self.kernels[kernel])
             self._grams[side, kernel] = gram_direction(units)
         return self._grams[side, kernel]
 

@@ -28,7 +28,7 @@ from reknit.errors import PileError
 from reknit.evidence.batch_norm_beam import arranged
 from reknit.evidence.batch_norm_books import Books, Placement
 from reknit.evidence.batch_norm_moments import Moments
-from reknit.evidence.batch_norm_pieces import Convolution, Norm, Unit
+from reknit.evidence.batch_norm_pieces import Convolution, Norm, Unit, norm_widths
 from reknit.evidence.batch_norm_search import Margins, Neighbourhood, Place, Seat, improve, margins, shaken
 
 SETTLED = 15.0
@@ -101,7 +101,7 @@ def chain_of_units(
         eps=eps,
         start=start,
     )
-    widths = _widths(units)
+    widths = [width for row in norm_widths(units) for width in row]
     placement = arranged(units, books, widths)
     hood = _neighbourhood(units, widths)
     placement = improve(placement, books.total, hood)
@@ -119,12 +119,6 @@ def chain_of_units(
         _table(found, "mean", placement),
         found.order,
     )
-
-
-def _widths(units: Sequence[Unit]) -> list[int]:
-    """Channels of the norm at each place, in the order of the forward pass; the stream keeps its width."""
-    written = [shape[0] for unit in units for shape in unit.shapes]
-    return [written[-1], *written[:-1]] if units[0].norm_first else written
 
 
 def _neighbourhood(units: Sequence[Unit], widths: Sequence[int]) -> Neighbourhood:

@@ -8,6 +8,7 @@ The second form is that of ResNets and, with ``stream_activation = "identity"``,
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -72,3 +73,9 @@ class Unit:
     def between(self) -> range:
         """The convolutions that stand between two norms: behind norm k, or k - 1, and before the next one."""
         return range(len(self) - 1) if self.norm_first else range(1, len(self))
+
+
+def norm_widths(units: Sequence[Unit]) -> list[list[int]]:
+    """Channels of every norm of every unit; the stream keeps its width where the norm comes first."""
+    written = [[shape[0] for shape in unit.shapes] for unit in units]
+    return [[row[-1], *row[:-1]] for row in written] if units[0].norm_first else written

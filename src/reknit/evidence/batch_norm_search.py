@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import combinations
 from typing import NamedTuple
 
 import numpy as np
@@ -77,6 +78,8 @@ def improve(placement: Placement, score: Score, hood: Neighbourhood, sweeps: int
         before = best
         for change in _changes(hood, placement):
             draft = change(placement)
+            if draft is placement:
+                continue
             value = score(draft)
             if value < best - 1e-9 * max(abs(best), 1.0):
                 placement, best = draft, value
@@ -128,6 +131,8 @@ def margins(placement: Placement, score: Score, hood: Neighbourhood) -> Margins:
     seats = {place: np.inf for pool in hood.pools for seat in pool for place in seat}
     order = np.full(len(hood.kinds), np.inf)
     for draft in (change(placement) for change in _exchanges(hood, placement)):
+        if draft is placement:
+            continue
         loss = score(draft) - value
         for name in FIELDS:
             for unit, layer in np.argwhere(getattr(draft, name) != getattr(placement, name)):
@@ -152,10 +157,9 @@ def _changes(hood: Neighbourhood, placement: Placement) -> Iterator[Change]:
 
 
 def _exchanges(hood: Neighbourhood, placement: Placement) -> Iterator[Change]:
-    for cells in (*hood.pools, *hood.bundles):
-        for i, cell in enumerate(cells):
-            for other in cells[:i]:
-                yield partial(_traded, cell=cell, other=other)
+    pairs = [pair for cells in (*hood.pools, *hood.bundles) for pair in combinations(cells, 2)]
+    for cell, other in sorted(pairs, key=lambda pair: abs(pair[0][0].unit - pair[1][0].unit)):  # near ones first
+        yield partial(_traded, cell=cell, other=other)
     for pool, spare in zip(hood.pools, hood.spares, strict=True):
         if spare:
             items = (*spare, *(_held(placement, seat) for seat in pool))
