@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 
 from reknit.wiring.exchanges import Swap, exchange_effects, exchanged, promising, rung_exchanges
+from reknit.wiring.output_rounds import assign
 from reknit.wiring.pools import Pool
 from reknit.wiring.search_state import Search, State
 from reknit.wiring.tensor_effects import Mixture, tensor_effects
@@ -15,29 +17,53 @@ from reknit.wiring.tensor_effects import Mixture, tensor_effects
 ROWS, MOST_ROUNDS = 128, 12
 TRIED, WHOLE_TRIED = 16, 400
 """Exchanges that are tried of those foreseen to help; and of all, where nothing is foreseen."""
+PROBED, PROBE_ROUNDS = 12, 2
+"""Exchanges that are given rounds of their own, and how many."""
 GAINED = 0.7
 """Share of the error of the mixtures that an exchange has to get below."""
 
 
-def exchange_whole(search: Search, state: State) -> State | None:
-    """The exchange of unmixed tensors that lowers the error of the mixtures most; None if none does."""
+def exchange_whole(search: Search, start: State, state: State) -> State | None:
+    """The exchange of unmixed tensors that lowers the error of the mixtures most; None if none does.
+
+    Mixtures that have settled around a wrong matrix hide that it is wrong. So where no exchange helps them, the ones
+    that hurt least at the start are each given a few rounds from there, and compared after these.
+    """
     free = {slot for pool in search.whole for slot in pool.slots}
     moves = rung_exchanges(search.ladders, free)
-    pairs = [(pair,) for pool in search.whole for pair in itertools.combinations(pool.slots, 2)]
-    moves += pairs[:WHOLE_TRIED]
-    best, error = None, GAINED * state.error
+    moves += [(pair,) for pool in search.whole for pair in itertools.combinations(pool.slots, 2)][:WHOLE_TRIED]
+    found = _ranked(search, moves, state)
+    if found and found[0][0] < GAINED * state.error:
+        search.placement = found[0][1]
+        search.note("exchange", found[0][0])
+        return State(state.beliefs, state.shares, found[0][0])
+    if not (moves and search.mixed):
+        return None
+    tried = [(start.error, dict(search.placement)), *_ranked(search, moves, start)[:PROBED]]
+    probed = []
+    for k, (error, placement) in enumerate(tried):
+        if search.late:
+            break
+        probe = replace(search, placement=placement, stages=[])
+        reached = assign(probe, replace(start, error=error), ROWS, error, most_rounds=PROBE_ROUNDS)[1]
+        probed.append((reached.error, k, placement, reached))
+    error, k, placement, reached = min(probed, key=lambda one: one[:2])
+    if k == 0 or error >= GAINED * probed[0][0]:
+        return None
+    search.placement = placement
+    search.note("exchange", error)
+    return reached
+
+
+def _ranked(search: Search, moves: Sequence[Sequence[Swap]], state: State) -> list[tuple[float, dict[str, str]]]:
+    """The error of the mixtures after every move, the least first."""
+    found = []
     for move in moves:
         if search.late:
             break
-        trial = exchanged(search.placement, move)
-        found = search.recording.error(search.filled(state.shares, trial))
-        if found < error:
-            best, error = trial, found
-    if best is None:
-        return None
-    search.placement = best
-    search.note("exchange", error)
-    return State(state.beliefs, state.shares, error)
+        placement = exchanged(search.placement, move)
+        found.append((search.recording.error(search.filled(state.shares, placement)), placement))
+    return sorted(found, key=lambda one: one[0])
 
 
 def mend(search: Search, error: float) -> float:

@@ -15,11 +15,13 @@ import numpy as np
 from jaxtyping import Float
 
 from reknit.wiring.search_state import Search, State
-from reknit.wiring.soft_assignment import SURE, Matrix, sweep
+from reknit.wiring.soft_assignment import SURE, Beliefs, Matrix, sweep
 from reknit.wiring.tensor_effects import tensor_effects
 
-FIRST_NOISE, LEAST_NOISE, MOST_NOISE = 0.1, 1e-4, 0.5
+FIRST_NOISE, LEAST_NOISE, MOST_NOISE = 0.1, 1e-4, 30.0
 """Share of the squared residual that the linear model is not asked to explain."""
+LOUDER = (1.0, 5.0, 25.0)
+"""What the noise is multiplied with until the step that comes of it lowers the error."""
 SWEEPS = 5
 NEARLY_LINEAR = 0.05
 """Share of the residual that the last linear model missed below which several sweeps are worth their time."""
@@ -27,16 +29,20 @@ STALLED = 0.7
 """A round that leaves more than this share of the error has stalled."""
 
 
-def assign(search: Search, state: State, rows: int, best: float) -> tuple[float, State]:
+def assign(
+    search: Search, state: State, rows: int, best: float, *, most_rounds: int | None = None
+) -> tuple[float, State]:
     """Rounds until a matching is at rounding or the error has stalled twice; the best matching is kept.
 
     Args:
         state: where to start.
         rows: directions in each linear model.
         best: the error of the present placement.
+        most_rounds: None: no limit.
     """
-    noise, stalls = FIRST_NOISE, 0
-    while search.mixed and stalls < 2 and not search.late:
+    noise, stalls, rounds = FIRST_NOISE, 0, 0
+    while search.mixed and stalls < 2 and rounds != most_rounds and not search.late:
+        rounds += 1
         model = tensor_effects(
             search.recording, search.filled(state.shares), search.mixtures(state.shares), rows, search.generator
         )
@@ -44,17 +50,17 @@ def assign(search: Search, state: State, rows: int, best: float) -> tuple[float,
         residual = model.residual.double().numpy()
         power = float(np.square(residual).mean())
         target = residual + _explained(effects, state.shares)
-        said = sweep(effects, target, state.beliefs, search.priors, noise * power)
-        for _ in range(SWEEPS - 1 if noise < NEARLY_LINEAR else 0):
-            said = sweep(effects, target, said.beliefs, search.priors, noise * power)
-        steps = [(search.recording.error(search.filled(p)), k, p) for k, p in enumerate((said.means, said.beliefs))]
-        error, _, shares = min(steps)
+        sweeps = SWEEPS if noise < NEARLY_LINEAR else 1
+        for more in LOUDER:
+            said = _swept(search, effects, target, state, min(more * noise, MOST_NOISE) * power, sweeps)
+            steps = [(search.recording.error(search.filled(p)), k, p) for k, p in enumerate((said.means, said.beliefs))]
+            error, _, shares = min(steps)
+            if error < state.error:
+                break
         if error < state.error:
             found = model.residual_of(search.filled(shares)).double().numpy()
             missed = float(np.square(found - target + _explained(effects, shares)).mean()) / max(power, 1e-300)
             noise = float(np.clip(missed * error / state.error, LEAST_NOISE, MOST_NOISE))
-        else:
-            noise = min(4 * noise, MOST_NOISE)
         stalls = stalls + 1 if error > STALLED * state.error else 0
         state = State(said.beliefs, shares if error < state.error else state.shares, min(error, state.error))
         for logs in (said.means, [np.log(b.clip(1e-300)) for b in said.beliefs]):
@@ -66,6 +72,21 @@ def assign(search: Search, state: State, rows: int, best: float) -> tuple[float,
         if search.solved(search.placement, best):
             break
     return best, state
+
+
+def _swept(
+    search: Search,
+    effects: Sequence[Float[np.ndarray, "rows slots pool"]],
+    target: Float[np.ndarray, " rows"],
+    state: State,
+    noise: float,
+    sweeps: int,
+) -> Beliefs:
+    """What several sweeps make of one linear model."""
+    said = sweep(effects, target, state.beliefs, search.priors, noise)
+    for _ in range(sweeps - 1):
+        said = sweep(effects, target, said.beliefs, search.priors, noise)
+    return said
 
 
 def _explained(

@@ -23,12 +23,13 @@ def run(search: Search) -> None:
     search.note("given", error)
     if search.solved(search.placement, error):
         return
-    rows, state = ROWS, _start(search, error)
+    rows, start = ROWS, _start(search, error)
+    state = start
     while not search.late:
         error, state = assign(search, state, rows, error)
         if search.solved(search.placement, error):
             return
-        moved = exchange_whole(search, state)
+        moved = exchange_whole(search, start, state)
         if moved is not None:
             state = moved
             continue
