@@ -16,6 +16,8 @@ DROP, ASSEMBLE = ["drop", "x"], ["assemble", "x", "--data", "y"]
         ([*DROP, "--blocks=1.5"], "--blocks", "'1.5' is not a valid integer"),
         ([*DROP, "--blocks", "3", "--blocks", ""], "--blocks", "'' is not a valid integer"),
         ([*ASSEMBLE, "--budget", "long"], "--budget", "'long' is not a valid number"),
+        ([*ASSEMBLE, "--noise=0.1", "--noise", "abc"], "--noise", "'abc' is not a valid number"),
+        ([*ASSEMBLE, "--noise", "0.1", "--noise=abc"], "--noise", "'abc' is not a valid number"),
         ([*ASSEMBLE, "--noise=it's"], "--noise", '"it\'s" is not a valid number'),
     ],
 )

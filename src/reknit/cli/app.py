@@ -102,8 +102,11 @@ def _as_usage_error(error: Exception, arguments: Sequence[str]) -> UsageError:
             "/".join(parameter.opts) if parameter.param_type_name == "option" else parameter.metavar or parameter.name
         )
         problem = getattr(error, "message", "") or problem
-        given = [b for a, b in itertools.pairwise(arguments) if a in parameter.opts]
-        given += [a.partition("=")[2] for a in arguments if a.partition("=")[0] in parameter.opts and "=" in a]
+        given = [
+            after if before in parameter.opts else before.partition("=")[2]
+            for before, after in itertools.pairwise([*arguments, ""])
+            if before in parameter.opts or ("=" in before and before.partition("=")[0] in parameter.opts)
+        ]
         if given and "unable to parse" in problem:  # the parser's own words do not quote what was given
             kind = "integer" if "integer" in problem else "number"
             problem = f"{given[-1]!r} is not a valid {kind}"
