@@ -227,6 +227,35 @@ def test_square_cases_are_told():
     }
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        "bottleneck-resnet:stem=8,stages=2x4-2x4s2,expansion=2",  # a stage that strides and keeps the width
+        "bottleneck-resnet:stem=6,stages=1x4-1x3-1x4k5,expansion=2",
+        "preact-resnet:stem=4,stages=2x4-2x4s2-1x5",
+        "preact-resnet:stem=4,stages=2x4k1-1x5-1x4,bias=true",  # back to a width, and blocks of kernel 1
+    ],
+)
+def test_unusual_stages_are_told(line):
+    config = read_config(line)
+    assert signature(config) in [signature(found.config) for found in infer(shapes_of(config))]
+
+
+def test_depthwise_kernels_of_tensorflow_are_told():
+    """It keeps (positions, inputs, outputs), but of a depthwise convolution (positions, channels, 1)."""
+    config = read_config("mbconv")
+    kept = []
+    for shape in shapes_of(config):
+        if len(shape) == 4:
+            ends = shape[:2] if shape[1] == 1 else shape[1::-1]
+            kept.append((*shape[2:], *ends))
+        else:
+            kept.append(shape)
+    (found,) = infer(kept)
+    assert found.kernels == POSITIONS_FIRST
+    assert signature(found.config) == signature(config)
+
+
 def test_whole_numbers_are_no_weights():
     shapes = shapes_of(read_config("bert:layers=1,width=8,heads=2,hidden=12,vocab=11,positions=7,position_ids=true"))
     floats = ["float32"] * len(shapes)
