@@ -153,7 +153,7 @@ def test_every_damage(pile, format_, data):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("format_", FORMATS)
-@settings(max_examples=2000)
+@settings(max_examples=500)
 @given(st.data())
 def test_every_damage_at_length(pile, format_, data):
     check(pile, format_, data.draw(strategies.damaged(VICTIMS[format_])))
