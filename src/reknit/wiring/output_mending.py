@@ -47,6 +47,8 @@ def exchange_whole(search: Search, start: State, state: State) -> State | None:
         probe = replace(search, placement=placement, stages=[])
         reached = assign(probe, replace(start, error=error), ROWS, error, most_rounds=PROBE_ROUNDS)[1]
         probed.append((reached.error, k, placement, reached))
+    if not probed:  # the time was up before the first
+        return None
     error, k, placement, reached = min(probed, key=lambda one: one[:2])
     if k == 0 or error >= GAINED * probed[0][0]:
         return None
