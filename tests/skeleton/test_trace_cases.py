@@ -102,6 +102,17 @@ def test_a_fused_axis_whose_parts_are_multiplied_with_each_other_has_shared_unit
     assert len([member for member in group.members if member.slot == "fused.weight"]) == 2
 
 
+def test_parts_of_a_fused_axis_that_are_mixed_step_by_step_have_shared_units():
+    def forward(net, x):
+        parts = net.fused(x).view(2, 5, 2, 3)
+        pairs = parts[:, :, :, None] * (net.mix + net.mix.T)[:, :, None]  # both axes of the mix run over the parts
+        return net.out(pairs.sum(2)[:, :, 0])
+
+    layers = {"fused": nn.Linear(4, 6), "mix": nn.Parameter(torch.zeros(2, 2)), "out": nn.Linear(3, 2)}
+    subject = traced(Written(forward, **layers), TOKENS)
+    assert {group.size for group in subject.free()} == {3}
+
+
 def test_heads_that_are_mixed_have_one_permutation_of_their_dimensions():
     def forward(net, x):
         mixed = torch.einsum("bthd,gh->btgd", net.inp(x).view(2, 5, 3, 2), net.mix.weight)
@@ -110,6 +121,17 @@ def test_heads_that_are_mixed_have_one_permutation_of_their_dimensions():
     layers = {"inp": nn.Linear(4, 6), "mix": nn.Linear(3, 4, bias=False), "out": nn.Linear(8, 2)}
     subject = traced(Written(forward, **layers), TOKENS)
     assert sorted((group.size, group.within) for group in subject.free()) == [(2, None), (3, None), (4, None)]
+
+
+def test_heads_that_are_mixed_step_by_step_have_one_permutation_of_their_dimensions():
+    def forward(net, x):
+        heads = net.inp(x).view(2, 5, 3, 2)
+        pairs = heads[:, :, :, None] * net.mix[:, :, None]  # of a head and a head
+        return net.out((pairs.sum(2) + heads).flatten(2))
+
+    layers = {"inp": nn.Linear(4, 6), "mix": nn.Parameter(torch.zeros(3, 3)), "out": nn.Linear(6, 2)}
+    subject = traced(Written(forward, **layers), TOKENS)
+    assert sorted((group.size, group.within) for group in subject.free()) == [(2, None), (3, None)]
 
 
 @pytest.mark.parametrize(

@@ -187,6 +187,8 @@ class Call:
         spaces += [{label for label in labels if label in nodes} for labels in (*within, out)]
         for label in nodes:
             beside[label] = set.intersection(*(space for space in spaces if label in space))
+        for value, _ in held:
+            self._note_together(value)
         self._settle(nodes, beside)
         for label, (first, *others) in nodes.items():
             for other in others:
@@ -229,16 +231,15 @@ class Call:
             axis = next(k for k, dim in enumerate(dims) if dim is not None and leaves & set(self.units.leaves(dim)))
         self.ledger.roles.append((value.slot, axis, node, role))
 
-    def alone(self, value: Value) -> Value:
-        """Note that the axes of a value ran beside each other, and nothing else beside them."""
+    def _note_together(self, value: Value) -> None:
+        """Note that the axes of a value run beside each other, and nothing else beside them."""
         for axis, node in enumerate(value.dims):
             if node is not None:
                 others = (other for k, other in enumerate(value.dims) if k != axis and other is not None)
                 self.ledger.together.append((node, tuple(others)))
-        return value
 
     def settled(self, value: Value) -> Value:
-        """A result in which what varies along an axis has that axis beside it."""
+        """A value in which what varies along an axis has that axis beside it, once."""
         for axis, node in enumerate(value.dims):
             if node is None or self.units.kind(node) != "vary":
                 continue
@@ -250,6 +251,7 @@ class Call:
 
     def traced(self, value: Value, sources: frozenset[int], slot: str | None, bent: bool) -> Value:
         """A result with what is known of the arguments."""
+        self._note_together(value)
         return replace(
             self.settled(value),
             sources=sources,

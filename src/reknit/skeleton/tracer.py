@@ -198,6 +198,8 @@ class Tracer:
             rule = elementwise
         if rule is None:
             return None
+        for value in call.values:  # axes may have been joined since it was made
+            call.settled(value)
         try:
             made = rule(call)
         except (MisfitError, LookupError):  # LookupError: an overload with other arguments than the rule knows

@@ -1,7 +1,8 @@
 """Which units may be permuted on their own within each unit of another group.
 
 The dimensions of a head: wherever their axis occurs, in a slot, an argument, a result or on the way, the axis of the
-heads runs beside it, index for index. Then a permutation that depends on the head does as well as one for all.
+heads runs beside it, index for index, and no second axis of heads. Then a permutation that depends on the head does as
+well as one for all.
 """
 
 from __future__ import annotations

@@ -123,7 +123,7 @@ def repeat(call: Call) -> Value:
         None if node is None else call.merged([None, call.units.like(node, call.name)], [size // before, before])
         for node, size, before in zip(dims, call.shape, shape, strict=True)
     ]
-    return call.alone(call.result(made))
+    return call.result(made)
 
 
 @rule("repeat_interleave")
@@ -134,4 +134,4 @@ def repeat_interleave(call: Call) -> Value:
     dims = [None if node is None else call.units.like(node, call.name) for node in x.dims]
     if dims[axis] is not None:
         dims[axis] = call.merged([dims[axis], None], [x.shape[axis], call.shape[axis] // x.shape[axis]])
-    return call.alone(call.result(dims))
+    return call.result(dims)

@@ -96,8 +96,7 @@ def pad(call: Call) -> Value:
         else:
             call.fix(node, "position: pad")
             dims[axis] = call.fresh(call.shape[axis], "position: pad")
-    value = call.result(dims)
-    return call.alone(value)
+    return call.result(dims)
 
 
 @rule("pixel_shuffle")
@@ -110,7 +109,7 @@ def pixel_shuffle(call: Call) -> Value:
         call.fix(node, "position: pixel_shuffle")
     dims = [None if node is None else call.units.like(node, call.name) for node in split.dims[: x.rank - 2]]
     places = [call.fresh(size, "position: pixel_shuffle") for size in call.shape[-2:]]
-    return call.alone(call.result([*dims, *places]))
+    return call.result([*dims, *places])
 
 
 @rule("view_as_complex", "view_as_real")

@@ -29,7 +29,7 @@ def pieces(call: Call, x: Value, axis: int, sizes: Sequence[int]) -> list[Value]
     results = []
     for shape, part, each in zip(shapes, parts, dims, strict=True):
         each[axis] = part if shape[axis] != 1 else None
-        results.append(call.alone(x.laid_out(shape, each)))
+        results.append(x.laid_out(shape, each))
     return results
 
 
@@ -72,7 +72,7 @@ def slices(call: Call) -> Value:
     if size % step or taken != size // step or start >= step or x.dims[axis] is None:
         call.fix(x.dims[axis], TAKEN)
         fresh = None if x.dims[axis] is None else call.fresh(taken, TAKEN)
-        return call.alone(x.laid_out(call.shape, [fresh if k == axis else node for k, node in enumerate(x.dims)]))
+        return x.laid_out(call.shape, [fresh if k == axis else node for k, node in enumerate(x.dims)])
     split = call.split_axis(x, axis, [size // step, step])
     return _without(pieces(call, split, axis + 1, [1] * step)[start], axis + 1)
 
@@ -150,7 +150,7 @@ def joined(call: Call, values: Sequence[Value], axis: int) -> Value:
         if value.shape[axis]
     ]
     whole = call.units.sum(parts)
-    return call.alone(call.result([whole if label is None else found.get(label) for label in labels]))
+    return call.result([whole if label is None else found.get(label) for label in labels])
 
 
 @rule("slice_scatter", "select_scatter")
@@ -167,4 +167,4 @@ def scatter(call: Call) -> Value:
         seen = [label for label in labels if label is not None]
     found = call.joint([(x, labels), (source, seen)], labels)
     dims = [found.get(label) if label is not None else call.fresh(x.shape[axis], TAKEN) for label in labels]
-    return call.alone(call.result(dims))
+    return call.result(dims)
