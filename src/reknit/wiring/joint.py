@@ -8,6 +8,7 @@ says from which); the scores are those of ``reknit.evidence``, standardised with
 from __future__ import annotations
 
 import itertools
+import zlib
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -95,7 +96,8 @@ class Joint:
         if (item, layout, scrambled) not in self._grams:
             matrix = layout.by_stream(self.tensors[item])
             if scrambled:
-                matrix = matrix[np.random.default_rng([item, len(matrix)]).permutation(len(matrix))]
+                seed = zlib.crc32((self.tensors[item] > 0).tobytes())  # neither order in the pile nor size may matter
+                matrix = matrix[np.random.default_rng(seed).permutation(len(matrix))]
             self._grams[item, layout, scrambled] = gram_direction(matrix)
         return self._grams[item, layout, scrambled]
 

@@ -55,5 +55,7 @@ def read_recorded(path: str | Path) -> Recorded:
 
 def _numbered(stored: Tensors, word: str) -> list[np.ndarray]:
     """The arrays of that word, in natural order."""
-    names = [name for name in stored.names if name.rpartition(":")[2].rstrip("s_0123456789") == word]
-    return [np.ascontiguousarray(stored.array(name)) for name in names]
+    # what is alone in its file is named after the file, whatever its key is
+    called = {name: (name.rpartition(":")[2], stored.info(name).key) for name in stored.names}
+    names = [name for name, words in called.items() if word in (each.rstrip("s_0123456789") for each in words)]
+    return [np.asarray(stored.array(name), order="C") for name in names]

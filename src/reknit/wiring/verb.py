@@ -13,7 +13,7 @@ from jaxtyping import Float
 
 from reknit import __version__
 from reknit.containers.tensors import Tensors, read_tensors
-from reknit.errors import PileError
+from reknit.errors import PileError, TableError
 from reknit.skeleton.skeleton import Skeleton
 from reknit.wiring.learned import Learned, learned
 from reknit.wiring.matching import match_shapes
@@ -166,8 +166,13 @@ def _by_outputs(
 ) -> OutputPlacement:
     import torch
 
+    from reknit.skeleton.guess_inputs import on_meta, refusal
     from reknit.wiring.output_placement import place
 
+    reason = refusal(pile.like.module, on_meta(record.inputs))
+    if reason:
+        problem = f"{pile.like.name} does not take the recorded inputs: {reason}"
+        raise TableError(problem, "inputs", "Record the arguments of the module, in their order")
     return place(
         pile.like.module,
         pools,
