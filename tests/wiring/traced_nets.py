@@ -6,11 +6,11 @@ from functools import cache
 
 import numpy as np
 import torch
-from modules import MLP, GatedMLP, GroupedAttention, Residual
-from modules import Attention as AnyAttention
 from torch import nn
 from torch.nn import functional
 
+from modules import MLP, GatedMLP, GroupedAttention, Residual
+from modules import Attention as AnyAttention
 from reknit.skeleton.like import resolve
 from reknit.skeleton.skeleton import Skeleton
 from reknit.skeleton.trace import trace
@@ -41,7 +41,7 @@ class KeyFirst(nn.Module):
 
 
 class Gated(nn.Module):
-    """A gated MLP of three matrices; which of the first two goes through the activation, and on which side it stands."""
+    """A gated MLP of three matrices: which of the first two goes through the activation, which stands on the left."""
 
     def __init__(self, bent: str, left: str) -> None:
         super().__init__()

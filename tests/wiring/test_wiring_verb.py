@@ -1,0 +1,222 @@
+"""``assemble`` with a skeleton, end to end: by weights alone, with recorded outputs, the user's own code, refusals."""
+
+import hashlib
+import json
+import sys
+
+import numpy as np
+import pytest
+import torch
+from safetensors.numpy import save_file
+from traced_nets import built_in, numbers
+
+import reknit
+from reknit.errors import OutputError, PileError, TableError, UsageError
+from reknit.wiring.options import WiringOptions
+
+BERT = "bert:layers=2,width=12,heads=3,hidden=20,vocab=30,positions=8,eps=1e-12"
+CODE = """
+from torch import nn
+
+class Block(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.inp, self.out = nn.Linear(6, 8), nn.Linear(8, 6)
+
+    def forward(self, x):
+        return x + self.out(self.inp(x).relu())
+
+def net():
+    return nn.Sequential(Block(), Block(), nn.Linear(6, 2))
+"""
+
+
+def own_net():
+    """What the code above builds, with numbers of its own."""
+    scope: dict[str, object] = {}
+    exec(CODE, scope)
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        return scope["net"]().eval().requires_grad_(False)
+
+
+def pile(folder, state, seed=0):
+    """One file with all tensors under anonymous names; the true name of each."""
+    order = np.random.default_rng(seed).permutation(len(state))
+    truth = {f"t_{k:02d}": list(state)[place] for k, place in enumerate(order)}
+    path = folder / "pile.safetensors"
+    save_file({name: np.ascontiguousarray(state[key]) for name, key in truth.items()}, path)
+    return path, truth
+
+
+@pytest.fixture
+def own(tmp_path, monkeypatch):
+    """The user's code where it can be imported, its tensors in a pile, what was recorded of it."""
+    name = "nets_of_wiring"
+    (tmp_path / f"{name}.py").write_text(CODE, encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    module = own_net()
+    path, truth = pile(tmp_path, {key: value.numpy() for key, value in module.state_dict().items()})
+    x = torch.randn(40, 6, generator=torch.Generator().manual_seed(2))
+    np.savez(tmp_path / "record.npz", inputs=x.numpy(), outputs=module(x).numpy())
+    yield f"{name}:net", path, truth, tmp_path / "record.npz", module
+    sys.modules.pop(name, None)
+
+
+def test_by_weights_alone_an_untrained_net_is_ambiguous(own):
+    like, path, truth, _, _ = own
+    wiring = reknit.assemble(path, like=like)
+    assert wiring.verdict == "ambiguous"
+    assert wiring.residual is None
+    assert wiring.reason.endswith("recorded outputs would decide")
+    assert sorted(wiring.placement.values()) == sorted(truth)
+    lone = {"2.weight", "2.bias"}
+    assert {placed.slot for placed in wiring.slots if placed.certain} == lone
+    assert all(truth[wiring.placement[slot]] == slot for slot in lone)
+    assert {slot for slots in wiring.undecided for slot in slots} == set(wiring.placement) - lone
+
+
+def test_with_recorded_outputs_the_model_answers_as_it_was_recorded(own):
+    like, path, truth, record, module = own
+    wiring = reknit.assemble(path, record, like=like, seed=1)
+    assert wiring.verdict == "exact"
+    assert {slot: truth[piece] for slot, piece in wiring.placement.items()} == {key: key for key in module.state_dict()}
+    stored = np.load(record)
+    with torch.no_grad():
+        answered = wiring.model(torch.from_numpy(stored["inputs"])).numpy()
+    np.testing.assert_allclose(answered, stored["outputs"], rtol=1e-5, atol=1e-6)
+    assert max(wiring.residual["max_abs"]) <= max(wiring.residual["tolerance"])
+    assert all(placed.certain for placed in wiring.slots)
+    assert not wiring.model.training
+
+
+def test_a_record_of_another_network_fails(own):
+    like, path, _, record, _ = own
+    stored = dict(np.load(record))
+    rng = np.random.default_rng(0)
+    np.savez(record, inputs=stored["inputs"], outputs=rng.normal(size=stored["outputs"].shape).astype(np.float32))
+    wiring = reknit.assemble(path, record, like=like, budget=5)
+    assert wiring.verdict == "failed"
+    assert not any(placed.certain for placed in wiring.slots)
+
+
+def test_inputs_are_never_touched_and_the_json_is_complete(own, tmp_path):
+    like, path, _, record, _ = own
+    before = [hashlib.sha256(file.read_bytes()).hexdigest() for file in (path, record)]
+    wiring = reknit.assemble(path, like=like, seed=3, out=tmp_path / "made")
+    assert before == [hashlib.sha256(file.read_bytes()).hexdigest() for file in (path, record)]
+    content = json.loads((tmp_path / "made" / "assembly.json").read_text(encoding="utf-8"))
+    assert content.keys() == {
+        *("verdict", "reason", "architecture", "slots", "undecided", "residual", "seconds", "seed", "version"),
+    }
+    assert content["architecture"] == {"like": like, "inferred_from": [], "alternatives": []}
+    assert (content["seed"], content["version"]) == (3, reknit.__version__)
+    assert content["seconds"].keys() == {"read", "trace", "weights"}
+    assert [slot["slot"] for slot in content["slots"]] == [placed.slot for placed in wiring.slots]
+    assert all(slot.keys() == {"slot", "piece", "margin", "certain"} for slot in content["slots"])
+
+
+@pytest.mark.parametrize("like", [None, BERT])
+def test_a_bert_is_wired_by_its_name_or_inferred_from_its_shapes(tmp_path, like):
+    skeleton = built_in(BERT)
+    path, _ = pile(tmp_path, numbers(skeleton))
+    wiring = reknit.assemble(path, like=like)
+    assert wiring.verdict == "ambiguous"
+    assert wiring.placement.keys() == {slot.key for slot in skeleton.slots}
+    assert wiring.skeleton.like.startswith("bert:")
+    assert bool(wiring.skeleton.read_from) == (like is None)
+    assert bool(wiring.skeleton.alternatives) == (like is None)
+    with torch.no_grad():
+        answer = wiring.model(torch.zeros(1, 5, dtype=torch.int64))
+    first = (
+        answer
+        if isinstance(answer, torch.Tensor)
+        else next(iter(answer.values() if isinstance(answer, dict) else answer))
+    )
+    assert torch.isfinite(first).all()
+
+
+def test_tensors_of_keras_are_turned(own, tmp_path):
+    like, _, _, record, module = own
+    turned = {key: value.numpy().T for key, value in module.state_dict().items()}
+    path, truth = pile(tmp_path, turned, seed=5)
+    wiring = reknit.assemble(path, record, like=like, seed=1)
+    assert wiring.verdict == "exact"
+    assert all(truth[piece] == slot for slot, piece in wiring.placement.items())
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("target", "y"),
+        ("inputs", "x_*"),
+        ("activation", "relu"),
+        ("norm", "none"),
+        ("rows", 5),
+        ("report", "page.html"),
+        ("resume", True),
+    ],
+)
+def test_options_of_the_residual_mlp_are_refused_by_name(tmp_path, option, value):
+    with pytest.raises(UsageError) as caught:
+        reknit.assemble(tmp_path, like="bert", **{option: value})
+    assert caught.value.where == f"--{option}"
+    assert caught.value.problem == "it goes with a residual MLP and its data table, not with a skeleton"
+
+
+@pytest.mark.parametrize(("option", "value"), [("input", "1x3"), ("link", "softmax")])
+def test_options_of_a_skeleton_are_refused_without_one(tmp_path, option, value):
+    with pytest.raises(UsageError, match="it goes with a skeleton") as caught:
+        reknit.assemble(tmp_path, tmp_path / "data.csv", **{option: value})
+    assert caught.value.where == f"--{option}"
+
+
+@pytest.mark.parametrize(
+    ("options", "where", "problem"),
+    [
+        ({"link": "logit"}, "--link", "there is no link 'logit'"),
+        ({"noise": -1.0}, "--noise", "noise is a standard deviation, not -1.0"),
+        ({"noise": float("nan")}, "--noise", "noise is a standard deviation, not nan"),
+        ({"noise": float("inf")}, "--noise", "noise is a standard deviation, not inf"),
+    ],
+)
+def test_values_that_cannot_be_are_refused(options, where, problem):
+    with pytest.raises(UsageError) as caught:
+        WiringOptions(**options)
+    assert (caught.value.where, caught.value.problem) == (where, problem)
+
+
+@pytest.mark.parametrize(
+    ("like", "error", "words"),
+    [
+        ("no such thing", UsageError, "is no folder, no built-in architecture and no callable"),
+        ("no_such_module:net", UsageError, "there is no Python module 'no_such_module'"),
+        ("bert:layers=1,width=12,heads=3,hidden=20,vocab=30,positions=8", PileError, "slots of shape"),
+    ],
+)
+def test_a_skeleton_that_is_not_there_or_does_not_fit_is_refused(own, like, error, words):
+    with pytest.raises(error, match=words):
+        reknit.assemble(own[1], like=like)
+
+
+def test_tensors_of_no_built_in_architecture_need_a_skeleton(tmp_path):
+    path, _ = pile(tmp_path, {"a": np.zeros((3, 5, 7), np.float32), "b": np.zeros((2, 9), np.float32)})
+    with pytest.raises(PileError, match="no built-in architecture has exactly these 2 tensors") as caught:
+        reknit.assemble(path)
+    assert caught.value.remedy == "Name the skeleton with --like"
+
+
+def test_a_record_the_module_does_not_take_is_refused(own):
+    like, path, _, record, _ = own
+    np.savez(record, inputs=np.zeros((4, 5), np.float32), outputs=np.zeros((4, 2), np.float32))
+    with pytest.raises(TableError, match=f"inputs: {like} does not take the recorded inputs: ") as caught:
+        reknit.assemble(path, record, like=like)
+    assert caught.value.remedy == "Record the arguments of the module, in their order"
+
+
+def test_a_folder_that_is_taken_is_refused_before_anything_is_read(tmp_path):
+    (tmp_path / "taken").mkdir()
+    (tmp_path / "taken" / "letter.txt").write_text("mine", encoding="utf-8")
+    with pytest.raises(OutputError, match="is not empty"):
+        reknit.assemble(tmp_path / "no pile", like="bert", out=tmp_path / "taken", force=True)
