@@ -92,7 +92,7 @@ def test_of_a_wide_stream_drawn_entries_say_the_same():
 def test_the_pairs_that_are_drawn_never_lie_on_the_diagonal_and_are_the_same_every_time():
     first, second = stream_grams._drawn_pairs(600)
     assert (first != second).all()
-    assert (0 <= np.minimum(first, second)).all()
+    assert (np.minimum(first, second) >= 0).all()
     assert (np.maximum(first, second) < 600).all()
     np.testing.assert_array_equal((first, second), stream_grams._drawn_pairs(600))
 
