@@ -153,6 +153,58 @@ def test_dimensions_that_are_compared_across_heads_have_one_permutation(across):
     assert (heads.size, dimensions.size, dimensions.within) == (3, 2, None)
 
 
+def test_groups_of_a_norm_stay_whole_whichever_factor_was_found_first():
+    def forward(net, x):
+        channels = net.inp(x).view(2, 5, 2, 3).transpose(2, 3).flatten(2).transpose(1, 2)
+        return net.out(net.norm(channels).transpose(1, 2))
+
+    layers = {"inp": nn.Linear(4, 6), "norm": nn.GroupNorm(3, 6), "out": nn.Linear(6, 2)}
+    subject = traced(Written(forward, **layers), TOKENS)
+    groups, channels = sorted(subject.free(), key=lambda group: -group.size)
+    assert (groups.size, groups.within, channels.size, channels.within) == (3, None, 2, groups.name)
+
+
+@pytest.mark.parametrize(
+    ("along", "operation"),
+    [
+        (lambda x: x.roll(1, -1), "roll"),
+        (lambda x: x.cumsum(-1), "cumsum"),
+        (lambda x: x.sort(-1).values, "sort"),
+        (lambda x: functional.avg_pool1d(x, 3, 1, 1), "pooling"),
+        (lambda x: functional.pad(x, (0, 1), mode="replicate")[..., 1:], "pad"),
+        (lambda x: x.max(-1, keepdim=True).indices + x, "max"),
+    ],
+)
+def test_units_whose_order_matters_are_fixed(along, operation):
+    net = Written(lambda net, x: net.out(along(net.inp(x))), inp=nn.Linear(4, 6), out=nn.Linear(6, 2))
+    reasons = fixed(traced(net, TOKENS))
+    assert {reason for name, reason in reasons.items() if name not in {"inp.weight[1]", "out"}} == {
+        f"position: {operation}"
+    }
+
+
+def test_a_view_across_the_parts_of_a_concatenation_is_fixed():
+    def forward(net, x):
+        joined = torch.cat([net.narrow(x), net.wide(x)], dim=-1)
+        return net.out(joined.view(2, 5, 2, 3).softmax(-1).flatten(2))
+
+    layers = {"narrow": nn.Linear(4, 2), "wide": nn.Linear(4, 4), "out": nn.Linear(6, 2)}
+    assert not free(traced(Written(forward, **layers), TOKENS))
+
+
+def test_branches_that_are_concatenated_and_flattened_keep_their_places():
+    def forward(net, x):
+        return net.out(torch.cat([net.a(x).tanh(), net.b(x)], dim=1).flatten(1))
+
+    layers = {"a": nn.Conv2d(3, 2, 3, stride=3), "b": nn.Conv2d(3, 3, 3, stride=3), "out": nn.Linear(5 * 4, 2)}
+    subject = traced(Written(forward, **layers), IMAGES)
+    assert free(subject) == {"a": 2, "b": 3}
+    members = {
+        group.name: member for group in subject.free() for member in group.members if member.slot == "out.weight"
+    }
+    assert [(members[name].start, members[name].inner) for name in "ab"] == [(0, 4), (8, 4)]
+
+
 def test_layouts_that_do_not_fit_are_fixed():
     def forward(net, x):
         hidden = net.inp(x)
@@ -274,6 +326,32 @@ def test_roles_and_reasons():
     reasons = {(link.first, link.second): link.because for link in group.links}
     assert reasons[("0.weight[0]", "3.weight[1]")] == "conv1d, batch_norm, gelu, conv1d"
     assert len(reasons) == len(group.members) - 1
+
+
+def test_the_two_halves_of_a_fused_matrix_are_joined_by_what_joins_them():
+    def forward(net, x):
+        gate, value = net.fused(x).chunk(2, dim=-1)
+        return net.out(functional.silu(gate) * value / net.scale)
+
+    layers = {"fused": nn.Linear(4, 6, bias=False), "scale": nn.Parameter(torch.ones(3)), "out": nn.Linear(3, 2)}
+    (group,) = traced(Written(forward, **layers), TOKENS).free()
+    assert {(member.slot, member.axis): member.role for member in group.members}[("scale", 0)] == "scales"
+    assert {(link.first, link.second, link.because) for link in group.links} == {
+        ("scale[0]", "fused.weight[0, 3:6]", "div, mul"),
+        ("scale[0]", "fused.weight[0, 0:3]", "div, mul, silu"),
+        ("scale[0]", "out.weight[1]", "div, linear"),
+    }
+
+
+@pytest.mark.parametrize("own", [True, False])
+def test_a_gain_belongs_to_an_rms_norm_only_if_it_is_one(own):
+    def forward(net, x):
+        squared = (x if own else x + 1).pow(2).mean(-1, keepdim=True)
+        return net.out(net.gain * (x * torch.rsqrt(squared + 1e-3)).to(x.dtype))
+
+    net = Written(forward, gain=nn.Parameter(torch.ones(4)), out=nn.Linear(4, 2)).double()
+    use = trace(net, (TOKENS,)).uses[0]
+    assert (use.operation, use.details) == (("rms_norm", {"eps": 1e-3}) if own else ("mul", {}))
 
 
 def test_uses_follow_the_forward_pass():

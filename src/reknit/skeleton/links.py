@@ -1,4 +1,8 @@
-"""Why the members of a group belong together: the shortest way between their axes through the operations."""
+"""Why the members of a group belong together: the shortest way between their axes through the operations.
+
+Of an axis that was taken apart, all values along which it ran share the parts: the way begins where a part of it went
+on by itself, and leaves out what was done to the whole before.
+"""
 
 from __future__ import annotations
 
