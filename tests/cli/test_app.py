@@ -53,7 +53,7 @@ def test_help_names_every_verb(capsys):
         ("couple", "input json"),
         (
             "assemble",
-            "data target inputs activation norm method start rows seed "
+            "data like input link target inputs activation norm method start rows seed "
             "noise threads budget out resume force json report",
         ),
         ("verify", "data target inputs json"),
@@ -99,7 +99,7 @@ USAGE = [
     (["drop", "x", "--blocks"], "--blocks", "Option '--blocks' requires an argument", "reknit drop"),
     (["drop", "x", "--blocks", "many"], "--blocks", "nteger", "reknit drop"),
     (["drop", "x", "y"], "", "unexpected extra argument", "reknit drop"),
-    (["assemble", "x"], "--data", "Missing option '--data'", "reknit assemble"),
+    (["verify", "x"], "--data", "Missing option '--data'", "reknit verify"),
     (["assemble", "x", "--data", "y", "--budget", "long"], "--budget", "", "reknit assemble"),
     (["verify", "--data", "y"], "DIR", "Missing argument 'DIR'", "reknit verify"),
     (["inspect"], "PATH...", "Missing argument 'PATH...'", "reknit inspect"),

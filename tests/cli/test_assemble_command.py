@@ -80,13 +80,17 @@ def test_every_option_reaches_the_verb(verbs, capsys):
     calls = verbs(lambda _: sample_assemblies.exact())
     text = (
         "assemble p --data d.csv --target y --inputs x_* --activation gelu --norm rms --method hill-climb --start norm "
-        "--rows 9 --seed 8 --noise 0.5 --threads 2 --budget 1.5 --out o --resume --force --report r.html"
+        "--rows 9 --seed 8 --noise 0.5 --threads 2 --budget 1.5 --out o --resume --force --report r.html "
+        "--like m:f --input 1x3 --link softmax"
     )
     run(capsys, *text.split())
     ((positional, named),) = calls
     assert positional == (Path("p"), Path("d.csv"))
     del named["progress"]
     assert named == {
+        "like": "m:f",
+        "input": "1x3",
+        "link": "softmax",
         "target": "y",
         "inputs": "x_*",
         "activation": "gelu",

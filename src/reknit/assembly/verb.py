@@ -103,7 +103,10 @@ def assemble(  # type: ignore[misc]  # it names every option, where the overload
             "--inputs": inputs,
             "--activation": activation,
             "--norm": norm,
+            "--method": None if method == "commutator" else method,
+            "--start": None if start == "seriation" else start,
             "--rows": rows,
+            "--threads": threads,
             "--report": report,
             "--resume": resume or None,
         }

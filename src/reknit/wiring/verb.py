@@ -182,6 +182,7 @@ def _by_outputs(
         record.inputs,
         record.outputs,
         link=options.link,  # type: ignore[arg-type]  # checked by the options
+        ladders=weights.ladders,
         noise=options.noise or 0.0,
         budget=options.budget,
         seed=options.seed,

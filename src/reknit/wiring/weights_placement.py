@@ -33,11 +33,13 @@ class WeightsPlacement:
         margins: slot -> log-odds against the best rival placement that has another tensor there; infinite where there
             is no other tensor of the shape, 0 where nothing tells them apart.
         climbs: how many searches there were, and how many ended at the placement.
+        ladders: rungs of slots that repeat in depth and may be exchanged as a whole.
     """
 
     placement: Mapping[str, str]
     margins: Mapping[str, float]
     climbs: tuple[int, int]
+    ladders: tuple[tuple[tuple[str, ...], ...], ...] = ()
 
     @property
     def certain(self) -> frozenset[str]:
@@ -84,7 +86,8 @@ def place_by_weights(
     placement |= {slot: names[k] for slot, k in zip(slots, solution.placement, strict=True)}
     found |= dict(zip(slots, _least_sure(joint, learned, solution.placement, solution.ends), strict=True))
     ended = sum(bool(np.isclose(value, solution.value)) for value in solution.starts)
-    return WeightsPlacement(placement, found, (len(solution.starts), ended))
+    ladders = tuple(tuple(tuple(slots[k] for k in rung) for rung in ladder.places) for ladder in joint.ladders)
+    return WeightsPlacement(placement, found, (len(solution.starts), ended), ladders)
 
 
 def _least_sure(joint: Joint, learned: Learned, placement: Placement, ends: Sequence[Placement]) -> list[float]:
