@@ -216,6 +216,15 @@ def test_layout_of_matrices_is_told_where_shapes_do():
     assert infer([(3, 4), (4,), (5, 4), (5,)])[0].layouts == ()
 
 
+def test_all_heads_that_would_do_are_named():
+    sizes = "layers=2,width=16,heads=4,hidden=12,vocab=11"
+    assert told(infer(shapes_of(read_config(f"bert:{sizes}")))[0])["heads"] == {1, 2, 4, 8, 16}
+    found = next(
+        each for each in infer(shapes_of(read_config(f"llama:{sizes},kv_heads=2"))) if each.architecture == "llama"
+    )
+    assert told(found)["heads, kv_heads and head_size"] == {(2, 1, 8), (4, 2, 4), (8, 4, 2)}
+
+
 def test_square_cases_are_told():
     config = read_config("bert:layers=3,width=8,heads=2,hidden=8,vocab=8,positions=8,token_types=8,mlm_head=true")
     assert signature(config) in [signature(found.config) for found in infer(shapes_of(config))]

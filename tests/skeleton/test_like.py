@@ -67,6 +67,9 @@ OWN = """
     def double():
         return nn.Sequential(nn.Linear(4, 3)).double()
 
+    def huge():
+        return nn.Linear(1_000_000, 1_000_000)
+
     def with_inputs():
         return nn.Linear(4, 3), torch.zeros(7, 4)
 
@@ -126,6 +129,7 @@ def test_names_build_what_they_spell(name, data):
         ("Named", [(3, 4), ()], "dummy_inputs of the module"),
         ("rows", [(2, 4)], "2x4 for its first linear layer, 0"),
         ("double", [(2, 4)], "2x4 for its first linear layer, 0"),
+        ("huge", [(2, 1_000_000)], "2x1000000 for its first linear layer, itself"),  # 4 TB anywhere but on meta
         ("with_inputs", [(7, 4)], "given with the module"),
         ("two_inputs", [(7, 4), (7, 5)], "given with the module"),
     ],
@@ -137,6 +141,8 @@ def test_own_code(own, function, shapes, source):
     assert [tuple(each.shape) for each in inputs] == shapes
     assert like.inputs_from == source
     assert like.name == f"{own}:{function}"
+    if function == "double":
+        assert like.inputs[0].dtype == torch.float64
 
 
 def test_inputs_can_be_spelled(own):
