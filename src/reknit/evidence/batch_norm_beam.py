@@ -9,7 +9,7 @@ which favours neither large norms nor small ones. The ``width`` beginnings of th
 norm first, p of a unit's last convolution is its rise above the unit's first mean, and the chain may begin with any
 norm: the beams of all beginnings are run, the best end is taken.
 
-Source: beam search; e is a bounded form of the error of ``batch_norm_errors``.
+Source: beam search.
 Cost: for each beginning kept and each convolution, one product of the convolutions left with a vector, and one of
 convolutions x norms x channels.
 Fails where several pairs agree about equally (gammas and betas of all norms alike): the search has to exchange them.
@@ -25,7 +25,7 @@ from jaxtyping import Float
 
 from reknit.errors import PileError
 from reknit.evidence.batch_norm_books import Books, Placement
-from reknit.evidence.batch_norm_errors import FLOOR
+from reknit.evidence.batch_norm_errors import relative_log_errors
 from reknit.evidence.batch_norm_pieces import Unit
 
 
@@ -128,19 +128,3 @@ def _predicted(
     prefix = tuple(norm for i in range(unit) for norm in (beginning.norms[(i + 1) * layers - 1],) * 2)
     first = (beginning.kernels[0],) * 2 + (beginning.norms[0],) * 2 if beginning.norms else (0, 0, 0, 0)
     return books.through(kernel, kernel, books.stream(prefix, first).mean)
-
-
-def relative_log_errors(
-    predicted: Float[np.ndarray, "predictions channels"],
-    mean: Float[np.ndarray, "norms channels"],
-    variance: Float[np.ndarray, "norms channels"],
-) -> Float[np.ndarray, "predictions norms"]:
-    """log e for every prediction and every norm; at most log 2, about 0 for strangers.
-
-    >>> relative_log_errors(np.ones((1, 2)), np.array([[1.0, 0.0]]), np.ones((1, 2))).round(4).tolist()  # 1 of 3
-    [[-1.0986]]
-    """
-    weights = 1.0 / variance
-    sizes = (predicted**2) @ weights.T + (mean**2 * weights).sum(1)
-    errors = sizes - 2.0 * predicted @ (mean * weights).T
-    return np.asarray(np.log(np.maximum(errors / np.maximum(sizes, np.finfo(np.float64).tiny), FLOOR)))

@@ -31,7 +31,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float, Int
 
-from reknit.evidence.batch_norm_errors import FLOOR
+from reknit.evidence.batch_norm_errors import FLOOR, squared_errors
 from reknit.evidence.batch_norm_moments import Moments, moments_after
 from reknit.evidence.batch_norm_pieces import Unit
 from reknit.evidence.convolution_taps import edge_sums, passed_on, read_units, written_units
@@ -263,7 +263,7 @@ class Books:
         """Without variances, errors are in units of how much the means differ between channels."""
         known = [self.variances[k] for k in variances if k != NOTHING]
         scale = np.maximum(sum(known[1:], known[0]), TINY) if known else np.full_like(mean, np.var(mean) + TINY)
-        squared = float(np.mean((predicted - mean) ** 2 / scale, axis=-1).min())
+        squared = float(squared_errors(predicted, mean, scale).min())
         return Entry(squared, len(mean) / 2 * float(np.log(squared + least) + np.mean(np.log(scale))))
 
     def bond(self, pair: tuple[int, int]) -> Entry:

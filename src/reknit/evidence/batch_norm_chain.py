@@ -22,11 +22,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
 from reknit.errors import PileError
 from reknit.evidence.batch_norm_beam import arranged
 from reknit.evidence.batch_norm_books import Books, Placement
+from reknit.evidence.batch_norm_certainty import certain
 from reknit.evidence.batch_norm_moments import Moments
 from reknit.evidence.batch_norm_pieces import Convolution, Norm, Unit, norm_widths
 from reknit.evidence.batch_norm_search import Margins, Neighbourhood, Place, Seat, improve, margins, shaken
@@ -49,6 +50,9 @@ class Chain:
         convolution_margins: in nats, how much worse the best neighbour is that has another convolution there.
         norm_margins: the same of norms.
         order_margins: the same of the order, for every unit: another unit before it.
+        certain_convolutions: where the convolution is certain (``batch_norm_certainty``).
+        certain_norms: where the norm is.
+        certain_order: where it is that no other unit stands before this one.
     """
 
     convolutions: Int[np.ndarray, "units layers"]
@@ -58,6 +62,9 @@ class Chain:
     convolution_margins: Float[np.ndarray, "units layers"]
     norm_margins: Float[np.ndarray, "units layers"]
     order_margins: Float[np.ndarray, " units"]
+    certain_convolutions: Bool[np.ndarray, "units layers"]
+    certain_norms: Bool[np.ndarray, "units layers"]
+    certain_order: Bool[np.ndarray, " units"]
 
 
 def chain_of_units(
@@ -68,6 +75,7 @@ def chain_of_units(
     eps: float = 1e-5,
     start: Moments | None = None,
     seed: int = 0,
+    steps: int = STEPS,
 ) -> Chain:
     """Put convolutions and norms into units, and the units in order.
 
@@ -77,7 +85,8 @@ def chain_of_units(
         norms: as many.
         eps: of the norms.
         start: mean and variance of the stream before the first unit, where known and the convolution comes first.
-        seed: of the annealing.
+        seed: of the annealing, which is done where a margin is small.
+        steps: of the annealing.
 
     Raises:
         PileError: the counts do not fit, or no arrangement of links fits the shapes.
@@ -107,17 +116,25 @@ def chain_of_units(
     placement = improve(placement, books.total, hood)
     found = margins(placement, books.total, hood)
     if found.least() < SETTLED:
-        placement = shaken(placement, books.total, hood, np.random.default_rng(seed), STEPS)
+        placement = shaken(placement, books.total, hood, np.random.default_rng(seed), steps)
         placement = improve(placement, books.total, hood)
         found = margins(placement, books.total, hood)
+    errors = books.unit_errors(placement)
+    convolution_margins, norm_margins = _table(found, "kernel", placement), _table(found, "mean", placement)
+    written = np.array([[shape[0] for shape in unit.shapes] for unit in units])
+    held = np.array(norm_widths(units))
+    stream = held[:, 0] if units[0].norm_first else held[:, -1]
     return Chain(
         placement.kernel,
         placement.mean,
         books.squared_errors(placement),
-        books.unit_errors(placement),
-        _table(found, "kernel", placement),
-        _table(found, "mean", placement),
+        errors,
+        convolution_margins,
+        norm_margins,
         found.order,
+        certain(convolution_margins, written, errors[:, None]),
+        certain(norm_margins, held, errors[:, None]),
+        certain(found.order, stream, errors),
     )
 
 

@@ -12,8 +12,8 @@ from typing import TypeVar
 
 import numpy as np
 
-from reknit.evidence.batch_norm_beam import relative_log_errors
 from reknit.evidence.batch_norm_books import FIELDS, NOTHING, TINY, Placement
+from reknit.evidence.batch_norm_errors import relative_log_errors
 from reknit.evidence.batch_norm_moments import Moments, moments_after
 from reknit.evidence.batch_norm_pieces import Unit, norm_widths
 from reknit.evidence.batch_norm_sites import LooseBooks, standing

@@ -1,9 +1,9 @@
 """Loose vectors around a convolution: which gamma, beta and running mean fit its kernel best.
 
 A norm's output and the mean behind the next convolution are tied by ``mean = S E act(N(beta, gamma^2))``; biases before
-a norm are small after training and are left out. A fit is the relative log error of ``batch_norm_beam``, which needs no
-variances. All betas and means are tried together with a few gammas, the best of these with every gamma. Fits are taken
-the clearest first, and a kernel whose vectors were taken by then is fitted again to what is left.
+a norm are small after training and are left out. A fit is the relative log error of ``batch_norm_errors``, which can do
+without variances. All betas and means are tried together with a few gammas, the best of these with every gamma. Fits
+are taken the clearest first, and a kernel whose vectors were taken by then is fitted again to what is left.
 
 Cost: for each of ``PROBES`` gammas, betas * (out * in + out * means) multiplications a kernel; for a kernel that writes
 to the stream, pairs of means take the place of means.
@@ -18,8 +18,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-from reknit.evidence.batch_norm_beam import relative_log_errors
-from reknit.evidence.batch_norm_errors import FLOOR
+from reknit.evidence.batch_norm_errors import FLOOR, relative_log_errors
 from reknit.evidence.batch_norm_moments import moments_after
 from reknit.evidence.convolution_taps import passed_on
 

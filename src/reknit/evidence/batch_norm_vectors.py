@@ -21,10 +21,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 from reknit.errors import PileError
 from reknit.evidence.batch_norm_books import Placement
+from reknit.evidence.batch_norm_certainty import certain
 from reknit.evidence.batch_norm_deal import Dealer
 from reknit.evidence.batch_norm_moments import Moments
 from reknit.evidence.batch_norm_pieces import Unit, norm_widths
@@ -47,12 +48,14 @@ class LooseChain:
         squared_errors: of every entry of the books, in running variances.
         unit_errors: the largest of each unit.
         margins: in nats, of every place and of the order.
+        certain: by field of the placement, where the tensor is certain (``batch_norm_certainty``).
     """
 
     placement: Placement
     squared_errors: Float[np.ndarray, " entries"]
     unit_errors: Float[np.ndarray, " units"]
     margins: Margins
+    certain: dict[str, Bool[np.ndarray, "units layers"]]
 
 
 def chain_of_tensors(
@@ -63,6 +66,7 @@ def chain_of_tensors(
     eps: float = 1e-5,
     start: Moments | None = None,
     seed: int = 0,
+    steps: int = STEPS,
 ) -> LooseChain:
     """Place every kernel, and of the vectors those that are gammas, betas, means and variances of these units.
 
@@ -73,6 +77,7 @@ def chain_of_tensors(
         eps: of the norms.
         start: mean and variance of the stream before the first unit; needed where the convolution comes first.
         seed: of the annealing.
+        steps: of the annealing.
 
     Raises:
         PileError: the counts do not fit, or no arrangement fits the shapes.
@@ -90,14 +95,19 @@ def chain_of_tensors(
     placement = Dealer(units, books, scales, shifts).placement()
     hood = _neighbourhood(units, placement, vectors, scales, shifts)
     placement = improve(placement, books.total, hood)
-    placement = shaken(placement, books.total, hood, np.random.default_rng(seed), STEPS)
+    placement = shaken(placement, books.total, hood, np.random.default_rng(seed), steps)
     placement = improve(placement, books.total, hood)
-    return LooseChain(
-        placement,
-        books.squared_errors(placement),
-        books.unit_errors(placement),
-        margins(placement, books.total, hood),
-    )
+    errors = books.unit_errors(placement)
+    found = margins(placement, books.total, hood, doubled=True)
+    written = np.array([[shape[0] for shape in unit.shapes] for unit in units])
+    held = np.array(norm_widths(units))
+    sure = {}
+    for name in ("kernel", "gamma", "beta", "mean", "variance"):
+        table = np.full(held.shape, np.inf)
+        for i, k in np.ndindex(held.shape):
+            table[i, k] = found.seats.get(Place(name, i, k), np.inf)
+        sure[name] = certain(table, written if name == "kernel" else held, errors[:, None])
+    return LooseChain(placement, books.squared_errors(placement), errors, found, sure)
 
 
 def _by_sign(vectors: Sequence[Vector], units: Sequence[Unit]) -> tuple[list[int], list[int]]:

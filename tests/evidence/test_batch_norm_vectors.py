@@ -1,0 +1,58 @@
+"""Units put back together from loose tensors: networks whose statistics were counted by torch, in a random order."""
+
+import numpy as np
+import pytest
+from batch_norm_nets import counted_net
+
+from reknit.errors import PileError
+from reknit.evidence.batch_norm_vectors import chain_of_tensors
+
+FIELDS = ("gamma", "beta", "mean", "variance")
+
+
+def loose(kind, count, seed, dealt=False):
+    """The chain that was found, and which tensor stands where by its true place; one vector more than needed."""
+    units, convolutions, norms, start = counted_net(kind, count, seed)
+    rng = np.random.default_rng(seed)
+    vectors = [np.array(getattr(norm, name)) for norm in norms for name in FIELDS]
+    if dealt:
+        vectors = [rng.permutation(vector) if k % 4 > 1 else vector for k, vector in enumerate(vectors)]
+    vectors.append(rng.normal(0, 0.001, 12))
+    first, second = rng.permutation(len(convolutions)), rng.permutation(len(vectors))
+    chain = chain_of_tensors(
+        units, [convolutions[k].kernel for k in first], [vectors[k] for k in second], start=start, steps=300
+    )
+    places = np.arange(len(norms)).reshape(count, -1)
+    right = {"kernel": first[chain.placement.kernel] == places}
+    for k, name in enumerate(FIELDS):
+        right[name] = second[getattr(chain.placement, name)] == 4 * places + k
+    return chain, right
+
+
+@pytest.mark.parametrize("kind", ["pre-activation", "linear bottleneck"])
+def test_what_is_certain_is_right_and_most_is_found(kind):
+    chain, right = loose(kind, 3, seed=1)
+    for name, sure in chain.certain.items():
+        assert right[name][sure].all(), name
+    for name in ("kernel", "beta", "mean"):
+        assert right[name].mean() > 0.8, name
+    assert sum(int(sure.sum()) for sure in chain.certain.values()) > 0
+
+
+def test_statistics_dealt_over_channels_make_nothing_certain():
+    chain, _ = loose("pre-activation", 3, seed=3, dealt=True)
+    assert not any(sure.any() for sure in chain.certain.values())
+
+
+def test_every_tensor_stands_in_one_place():
+    chain, _ = loose("pre-activation", 3, seed=4)
+    numbers = [int(k) for name in FIELDS for k in getattr(chain.placement, name).ravel()]
+    assert len(set(numbers)) == len(numbers) == 24
+    assert sorted(chain.placement.kernel.ravel()) == list(range(6))
+
+
+def test_too_few_vectors_are_refused():
+    units, convolutions, norms, _ = counted_net("pre-activation", 2, seed=0)
+    vectors = [norm.beta for norm in norms] * 3
+    with pytest.raises(PileError, match="need 4 kernels and at least 16 vectors, and there are 4 and 12"):
+        chain_of_tensors(units, [piece.kernel for piece in convolutions], vectors)
