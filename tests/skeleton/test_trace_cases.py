@@ -113,6 +113,17 @@ def test_parts_of_a_fused_axis_that_are_mixed_step_by_step_have_shared_units():
     assert {group.size for group in subject.free()} == {3}
 
 
+def test_a_mix_whose_axes_are_found_to_be_the_same_later_shares_units_too():
+    def forward(net, x):
+        pairs = net.fused(x).view(2, 5, 2, 3)[:, :, :, None] * net.mix[:, :, None]
+        shift = (net.mix + net.mix.T).sum()
+        return net.out(pairs.sum(2)[:, :, 0]) + shift
+
+    layers = {"fused": nn.Linear(4, 6), "mix": nn.Parameter(torch.zeros(2, 2)), "out": nn.Linear(3, 2)}
+    subject = traced(Written(forward, **layers), TOKENS)
+    assert {group.size for group in subject.free()} == {3}
+
+
 def test_heads_that_are_mixed_have_one_permutation_of_their_dimensions():
     def forward(net, x):
         mixed = torch.einsum("bthd,gh->btgd", net.inp(x).view(2, 5, 3, 2), net.mix.weight)

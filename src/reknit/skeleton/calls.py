@@ -251,7 +251,6 @@ class Call:
 
     def traced(self, value: Value, sources: frozenset[int], slot: str | None, bent: bool) -> Value:
         """A result with what is known of the arguments."""
-        self._note_together(value)
         return replace(
             self.settled(value),
             sources=sources,
