@@ -58,6 +58,11 @@ def assert_exports(architecture, config, example_inputs):
     assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
 
 
+def others_slow(configs):
+    """All but the first are tried by the slow tests: an export takes about a second."""
+    return [configs[0], *(pytest.param(config, marks=pytest.mark.slow) for config in configs[1:])]
+
+
 def assert_every_tensor_matters(architecture, config, inputs, no_effect=()):
     """A change of any tensor changes some answer, but for those that are named by the end of their key."""
     model = filled(architecture, config)

@@ -8,7 +8,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load_file
 
-from architectures.networks import assert_every_tensor_matters, assert_exports, build, checkpoint, filled, tensors_of
+from architectures.networks import (
+    assert_every_tensor_matters,
+    assert_exports,
+    build,
+    checkpoint,
+    filled,
+    others_slow,
+    tensors_of,
+)
 from reknit.architectures.bert import bert, example_inputs
 from reknit.architectures.configs.bert import BertConfig
 from reknit.architectures.load import hold
@@ -98,7 +106,7 @@ def test_classifier_is_that_of_transformers():
     torch.testing.assert_close(ours(tokens).classes, theirs(tokens).logits)
 
 
-@pytest.mark.parametrize("config", CONFIGS)
+@pytest.mark.parametrize("config", others_slow(CONFIGS))
 def test_exports_on_the_meta_device(config):
     assert_exports(bert, config, example_inputs)
 

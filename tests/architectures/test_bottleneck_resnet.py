@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from architectures.networks import assert_every_tensor_matters, assert_exports, build, filled
+from architectures.networks import assert_every_tensor_matters, assert_exports, build, filled, others_slow
 from reknit.architectures.bottleneck_resnet import bottleneck_resnet, example_inputs
 from reknit.architectures.configs.bottleneck_resnet import BottleneckResnetConfig
 from reknit.architectures.configs.stage import Stage
@@ -84,7 +84,7 @@ def test_an_image_one_row_high_is_a_sequence():
     torch.testing.assert_close(hold(square, state)(x[:, :, None]), flat(x))
 
 
-@pytest.mark.parametrize("config", CONFIGS)
+@pytest.mark.parametrize("config", others_slow(CONFIGS))
 def test_exports_on_the_meta_device(config):
     assert_exports(bottleneck_resnet, config, example_inputs)
 

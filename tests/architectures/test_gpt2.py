@@ -5,7 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from architectures.networks import assert_every_tensor_matters, assert_exports, build, filled
+from architectures.networks import assert_every_tensor_matters, assert_exports, build, filled, others_slow
 from reknit.architectures.configs.gpt2 import Gpt2Config
 from reknit.architectures.gpt2 import example_inputs, gpt2
 from reknit.architectures.load import hold
@@ -79,7 +79,7 @@ def test_without_biases_is_that_with_biases_of_zero():
     torch.testing.assert_close(ours(tokens), hold(with_biases, zeros | ours.state_dict())(tokens))
 
 
-@pytest.mark.parametrize("config", CONFIGS)
+@pytest.mark.parametrize("config", others_slow(CONFIGS))
 def test_exports_on_the_meta_device(config):
     assert_exports(gpt2, config, example_inputs)
 

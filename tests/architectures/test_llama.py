@@ -5,7 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from architectures.networks import assert_every_tensor_matters, assert_exports, filled
+from architectures.networks import assert_every_tensor_matters, assert_exports, filled, others_slow
 from reknit.architectures.configs.llama import LlamaConfig
 from reknit.architectures.llama import example_inputs, llama
 from reknit.errors import UsageError
@@ -78,7 +78,7 @@ def test_mistral_and_qwen_fit():
     compare(normed, transformers.Qwen3ForCausalLM(transformers.Qwen3Config(**common(normed))), 2)
 
 
-@pytest.mark.parametrize("config", CONFIGS)
+@pytest.mark.parametrize("config", others_slow(CONFIGS))
 def test_exports_on_the_meta_device(config):
     assert_exports(llama, config, example_inputs)
 

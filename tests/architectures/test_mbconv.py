@@ -7,7 +7,14 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from architectures.networks import assert_every_tensor_matters, assert_exports, build, checkpoint, random_state
+from architectures.networks import (
+    assert_every_tensor_matters,
+    assert_exports,
+    build,
+    checkpoint,
+    others_slow,
+    random_state,
+)
 from reknit.architectures.configs.mbconv import MbconvConfig, MbconvStage
 from reknit.architectures.convolutions import pad_as_tensorflow
 from reknit.architectures.load import hold
@@ -62,7 +69,7 @@ def test_padding_is_that_of_tensorflow(size, kernel, stride):
     assert before + behind == 0 or len(padded) == (len(windows) - 1) * stride + kernel
 
 
-@pytest.mark.parametrize("config", CONFIGS)
+@pytest.mark.parametrize("config", others_slow(CONFIGS))
 def test_exports_on_the_meta_device(config):
     assert_exports(mbconv, config, example_inputs)
 

@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from architectures.networks import assert_every_tensor_matters, assert_exports, build, checkpoint, filled
+from architectures.networks import assert_every_tensor_matters, assert_exports, build, checkpoint, filled, others_slow
 from architectures.splice_ai import read_splice_ai
 from reknit.architectures.configs.preact_resnet import PreactResnetConfig
 from reknit.architectures.configs.stage import Stage
@@ -117,7 +117,7 @@ def test_an_image_one_row_high_is_a_sequence(config):
     torch.testing.assert_close(answer.reshape(flat(x).shape), flat(x))
 
 
-@pytest.mark.parametrize("config", CONFIGS)
+@pytest.mark.parametrize("config", others_slow(CONFIGS))
 def test_exports_on_the_meta_device(config):
     assert_exports(preact_resnet, config, example_inputs)
 
