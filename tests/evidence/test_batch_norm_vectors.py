@@ -19,9 +19,7 @@ def loose(kind, count, seed, dealt=False):
         vectors = [rng.permutation(vector) if k % 4 > 1 else vector for k, vector in enumerate(vectors)]
     vectors.append(rng.normal(0, 0.001, 12))
     first, second = rng.permutation(len(convolutions)), rng.permutation(len(vectors))
-    chain = chain_of_tensors(
-        units, [convolutions[k].kernel for k in first], [vectors[k] for k in second], start=start, steps=300
-    )
+    chain = chain_of_tensors(units, [convolutions[k].kernel for k in first], [vectors[k] for k in second], start=start)
     places = np.arange(len(norms)).reshape(count, -1)
     right = {"kernel": first[chain.placement.kernel] == places}
     for k, name in enumerate(FIELDS):

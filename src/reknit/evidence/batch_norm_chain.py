@@ -49,10 +49,10 @@ class Chain:
         unit_errors: the largest of each unit.
         convolution_margins: in nats, how much worse the best neighbour is that has another convolution there.
         norm_margins: the same of norms.
-        order_margins: the same of the order, for every unit: another unit before it.
-        certain_convolutions: where the convolution is certain (``batch_norm_certainty``).
-        certain_norms: where the norm is.
-        certain_order: where it is that no other unit stands before this one.
+        order_margins: the same of the order: of another unit at this place.
+        certain_convolutions: where the convolution is certain (``batch_norm_certainty``), and the order of its unit.
+        certain_norms: the same of norms.
+        certain_order: where it is certain that the unit stands here, as a whole.
     """
 
     convolutions: Int[np.ndarray, "units layers"]
@@ -124,6 +124,7 @@ def chain_of_units(
     written = np.array([[shape[0] for shape in unit.shapes] for unit in units])
     held = np.array(norm_widths(units))
     stream = held[:, 0] if units[0].norm_first else held[:, -1]
+    ordered = certain(found.order, stream, errors)
     return Chain(
         placement.kernel,
         placement.mean,
@@ -132,9 +133,9 @@ def chain_of_units(
         convolution_margins,
         norm_margins,
         found.order,
-        certain(convolution_margins, written, errors[:, None]),
-        certain(norm_margins, held, errors[:, None]),
-        certain(found.order, stream, errors),
+        ordered[:, None] & certain(convolution_margins, written, errors[:, None]),
+        ordered[:, None] & certain(norm_margins, held, errors[:, None]),
+        ordered,
     )
 
 

@@ -60,7 +60,7 @@ class Margins(NamedTuple):
 
     Attributes:
         seats: for every place that lies in a pool.
-        order: for every unit, the best order in which another unit (or none) stands before it.
+        order: for every place in the chain, the best order in which another unit stands there.
     """
 
     seats: dict[Place, float]
@@ -152,9 +152,8 @@ def margins(placement: Placement, score: Score, hood: Neighbourhood, *, doubled:
             seats[place] = min(seats[place], loss)
     for units in _orders(hood.kinds):
         loss = score(placement.rows(units)) - value
-        previous = dict(zip(units[1:], units[:-1], strict=True))
-        for k in range(len(units)):
-            if previous.get(k, -1) != k - 1:
+        for k, unit in enumerate(units):
+            if unit != k:
                 order[k] = min(order[k], loss)
     return Margins(seats, order)
 

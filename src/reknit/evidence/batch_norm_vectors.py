@@ -29,12 +29,10 @@ from reknit.evidence.batch_norm_certainty import certain
 from reknit.evidence.batch_norm_deal import Dealer
 from reknit.evidence.batch_norm_moments import Moments
 from reknit.evidence.batch_norm_pieces import Unit, norm_widths
-from reknit.evidence.batch_norm_search import Margins, Neighbourhood, Place, Seat, improve, margins, shaken
+from reknit.evidence.batch_norm_search import Margins, Neighbourhood, Place, Seat, improve, margins
 from reknit.evidence.batch_norm_sites import LooseBooks
 
 Vector = Float[np.ndarray, " channels"]
-STEPS = 20_000
-"""Of annealing."""
 NEGATIVE = 0.1
 """The largest share of negative entries of a vector that may scale or divide."""
 
@@ -48,7 +46,8 @@ class LooseChain:
         squared_errors: of every entry of the books, in running variances.
         unit_errors: the largest of each unit.
         margins: in nats, of every place and of the order.
-        certain: by field of the placement, where the tensor is certain (``batch_norm_certainty``).
+        certain: by field of the placement, where the tensor is certain (``batch_norm_certainty``), and
+            that its unit stands here.
     """
 
     placement: Placement
@@ -65,8 +64,6 @@ def chain_of_tensors(
     *,
     eps: float = 1e-5,
     start: Moments | None = None,
-    seed: int = 0,
-    steps: int = STEPS,
 ) -> LooseChain:
     """Place every kernel, and of the vectors those that are gammas, betas, means and variances of these units.
 
@@ -76,8 +73,6 @@ def chain_of_tensors(
         vectors: at least four for every norm; the others (biases) stay unplaced.
         eps: of the norms.
         start: mean and variance of the stream before the first unit; needed where the convolution comes first.
-        seed: of the annealing.
-        steps: of the annealing.
 
     Raises:
         PileError: the counts do not fit, or no arrangement fits the shapes.
@@ -95,18 +90,17 @@ def chain_of_tensors(
     placement = Dealer(units, books, scales, shifts).placement()
     hood = _neighbourhood(units, placement, vectors, scales, shifts)
     placement = improve(placement, books.total, hood)
-    placement = shaken(placement, books.total, hood, np.random.default_rng(seed), steps)
-    placement = improve(placement, books.total, hood)
     errors = books.unit_errors(placement)
     found = margins(placement, books.total, hood, doubled=True)
     written = np.array([[shape[0] for shape in unit.shapes] for unit in units])
     held = np.array(norm_widths(units))
+    ordered = certain(found.order, held[:, 0] if units[0].norm_first else held[:, -1], errors)
     sure = {}
     for name in ("kernel", "gamma", "beta", "mean", "variance"):
         table = np.full(held.shape, np.inf)
         for i, k in np.ndindex(held.shape):
             table[i, k] = found.seats.get(Place(name, i, k), np.inf)
-        sure[name] = certain(table, written if name == "kernel" else held, errors[:, None])
+        sure[name] = ordered[:, None] & certain(table, written if name == "kernel" else held, errors[:, None])
     return LooseChain(placement, books.squared_errors(placement), errors, found, sure)
 
 
