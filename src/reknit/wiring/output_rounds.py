@@ -20,12 +20,12 @@ from reknit.wiring.tensor_effects import tensor_effects
 
 FIRST_NOISE, LEAST_NOISE, MOST_NOISE = 0.1, 1e-4, 30.0
 """Share of the squared residual that the linear model is not asked to explain."""
-LOUDER = (1.0, 5.0, 25.0)
-"""What the noise is multiplied with until the step that comes of it lowers the error."""
+LOUDER = (1.0, 5.0, 25.0, 0.2)
+"""What the noise is multiplied with to look for the best step; near the goal, until one lowers the error."""
 SWEEPS = 5
 NEARLY_LINEAR = 0.05
 """Share of the residual that the last linear model missed below which several sweeps are worth their time."""
-STALLED = 0.7
+STALLED = 0.9
 """A round that leaves more than this share of the error has stalled."""
 
 
@@ -50,19 +50,17 @@ def assign(
         residual = model.residual.double().numpy()
         power = float(np.square(residual).mean())
         target = residual + _explained(effects, state.shares)
-        sweeps = SWEEPS if noise < NEARLY_LINEAR else 1
-        for more in LOUDER:
-            said = _swept(search, effects, target, state, min(more * noise, MOST_NOISE) * power, sweeps)
-            steps = [(search.recording.error(search.filled(p)), k, p) for k, p in enumerate((said.means, said.beliefs))]
-            error, _, shares = min(steps)
-            if error < state.error:
-                break
-        if error < state.error:
+        nearly = noise < NEARLY_LINEAR
+        error, said, shares = _best_step(search, effects, target, state, noise * power, nearly)
+        lower = error < state.error
+        if lower:
             found = model.residual_of(search.filled(shares)).double().numpy()
             missed = float(np.square(found - target + _explained(effects, shares)).mean()) / max(power, 1e-300)
             noise = float(np.clip(missed * error / state.error, LEAST_NOISE, MOST_NOISE))
         stalls = stalls + 1 if error > STALLED * state.error else 0
-        state = State(said.beliefs, shares if error < state.error else state.shares, min(error, state.error))
+        # a model that is far from linear is sure of what is wrong: it may move the mixtures, not the beliefs
+        beliefs = said.beliefs if nearly or not lower else state.beliefs
+        state = State(beliefs, shares, error) if lower else State(beliefs, state.shares, state.error)
         for logs in (said.means, [np.log(b.clip(1e-300)) for b in said.beliefs]):
             matched = search.matched(logs)
             alone = search.error(matched)
@@ -74,19 +72,26 @@ def assign(
     return best, state
 
 
-def _swept(
+def _best_step(
     search: Search,
     effects: Sequence[Float[np.ndarray, "rows slots pool"]],
     target: Float[np.ndarray, " rows"],
     state: State,
     noise: float,
-    sweeps: int,
-) -> Beliefs:
-    """What several sweeps make of one linear model."""
-    said = sweep(effects, target, state.beliefs, search.priors, noise)
-    for _ in range(sweeps - 1):
-        said = sweep(effects, target, said.beliefs, search.priors, noise)
-    return said
+    nearly: bool,
+) -> tuple[float, Beliefs, Sequence[Matrix]]:
+    """The least true error that the linear model leads to, with more or less noise assumed, and how it was reached."""
+    found: list[tuple[float, int, Beliefs, Sequence[Matrix]]] = []
+    for more in LOUDER:
+        said = sweep(effects, target, state.beliefs, search.priors, more * noise)
+        for _ in range(SWEEPS - 1 if nearly else 0):
+            said = sweep(effects, target, said.beliefs, search.priors, more * noise)
+        for held in (said.means, said.beliefs):
+            found.append((search.recording.error(search.filled(held)), len(found), said, held))
+        if nearly and min(one[0] for one in found) < state.error:
+            break
+    error, _, best, shares = min(found, key=lambda one: one[:2])
+    return error, best, shares
 
 
 def _explained(

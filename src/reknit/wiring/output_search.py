@@ -9,8 +9,11 @@ from reknit.wiring.output_rounds import assign
 from reknit.wiring.search_state import Search, State
 from reknit.wiring.soft_assignment import sinkhorn_log
 
-ROWS, MOST_ROWS = 300, 2400
-"""Directions in the first rounds; twice as many whenever the error has stalled."""
+ATTEMPTS = ((300, True), (600, False), (600, True), (1200, False), (1200, True), (2400, False))
+"""Directions in each linear model, and whether to start afresh or from softened beliefs: a closer look at what the last
+attempt left, or another way altogether, since its certainties may be wrong."""
+TRUSTED = 0.5
+"""Error below which a given placement may be where the search starts; the mean answer has error 1."""
 KEPT = 0.7
 """What a given placement is believed, where it is nearer to the record than the prior."""
 SOFTENED = 0.1
@@ -23,28 +26,28 @@ def run(search: Search) -> None:
     search.note("given", error)
     if search.solved(search.placement, error):
         return
-    rows, start = ROWS, _start(search, error)
+    start = _start(search, error)
     state = start
-    while not search.late:
-        error, state = assign(search, state, rows, error)
-        if search.solved(search.placement, error):
-            return
-        moved = exchange_whole(search, start, state)
-        if moved is not None:
+    for rows, fresh in ATTEMPTS:
+        state = start if fresh else _softened(search, state)
+        while not search.late:
+            error, state = assign(search, state, rows, search.error(search.placement))
+            if search.solved(search.placement, error):
+                return
+            moved = exchange_whole(search, start, state)
+            if moved is None:
+                break
             state = moved
-            continue
         error = mend(search, search.error(search.placement))
-        if search.solved(search.placement, error) or rows >= MOST_ROWS:
+        if search.late or search.solved(search.placement, error):
             return
-        rows *= 2
-        state = _softened(search, state)
 
 
 def _start(search: Search, error: float) -> State:
     """The prior, with the mixtures there; with the present placement instead, where it is nearer to the record."""
     beliefs = [sinkhorn_log(prior) for prior in search.priors]
     mixed = search.recording.error(search.filled(beliefs))
-    if error >= mixed:
+    if error >= min(mixed, TRUSTED):
         return State(beliefs, [b.copy() for b in beliefs], mixed)
     hard = [np.eye(len(pool.slots))[search.held(pool)] for pool in search.mixed]
     leaning = [KEPT * h + (1 - KEPT) * b for h, b in zip(hard, beliefs, strict=True)]
