@@ -65,7 +65,8 @@ def test_random_matrices_have_no_excess():
     assert (scores > 0.5 * np.log(2)).mean() < 1e-3  # beyond four deviations
 
 
-@given(st.lists(st.floats(0, 1e3), min_size=4, max_size=16), st.floats(1e-3, 1e3))
+# numbers so small that a unit takes digits from them are no ratios
+@given(st.lists(st.just(0.0) | st.floats(1e-9, 1e3), min_size=4, max_size=16), st.floats(1e-3, 1e3))
 def test_excess_grows_with_the_ratio_and_not_with_the_unit(values, unit):
     ratios = np.array(values).reshape(1, -1)
     scores = excess(ratios)
