@@ -28,18 +28,19 @@ def loose(kind, count, seed, dealt=False):
 
 
 @pytest.mark.parametrize("kind", ["pre-activation", "linear bottleneck"])
-def test_what_is_certain_is_right_and_most_is_found(kind):
+def test_most_is_found_and_doubted_least(kind):
     chain, right = loose(kind, 3, seed=1)
-    for name, sure in chain.certain.items():
-        assert right[name][sure].all(), name
     for name in ("kernel", "beta", "mean"):
         assert right[name].mean() > 0.8, name
-    assert sum(int(sure.sum()) for sure in chain.certain.values()) > 0
+    margins = {(place.field, place.unit, place.layer): margin for place, margin in chain.margins.seats.items()}
+    surest = sorted(margins, key=lambda place: -margins[place])[: len(margins) // 2]
+    assert all(right[field][unit, layer] for field, unit, layer in surest)
+    assert chain.squared_errors.max() < 0.2
 
 
-def test_statistics_dealt_over_channels_make_nothing_certain():
+def test_statistics_dealt_over_channels_do_not_agree():
     chain, _ = loose("pre-activation", 3, seed=3, dealt=True)
-    assert not any(sure.any() for sure in chain.certain.values())
+    assert chain.squared_errors.max() > 0.2
 
 
 def test_every_tensor_stands_in_one_place():

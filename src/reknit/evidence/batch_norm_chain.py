@@ -119,7 +119,7 @@ def chain_of_units(
         placement = shaken(placement, books.total, hood, np.random.default_rng(seed), steps)
         placement = improve(placement, books.total, hood)
         found = margins(placement, books.total, hood)
-    errors = books.unit_errors(placement)
+    errors = books.squared_errors(placement)
     convolution_margins, norm_margins = _table(found, "kernel", placement), _table(found, "mean", placement)
     written = np.array([[shape[0] for shape in unit.shapes] for unit in units])
     held = np.array(norm_widths(units))
@@ -128,13 +128,13 @@ def chain_of_units(
     return Chain(
         placement.kernel,
         placement.mean,
-        books.squared_errors(placement),
         errors,
+        books.unit_errors(placement),
         convolution_margins,
         norm_margins,
         found.order,
-        ordered[:, None] & certain(convolution_margins, written, errors[:, None]),
-        ordered[:, None] & certain(norm_margins, held, errors[:, None]),
+        ordered[:, None] & certain(convolution_margins, written, errors),
+        ordered[:, None] & certain(norm_margins, held, errors),
         ordered,
     )
 
