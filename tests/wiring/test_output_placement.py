@@ -23,7 +23,7 @@ def test_vectors_of_a_residual_mlp(seed):
     assert found.stages[0].name == "given"
 
 
-@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.slow), 2])  # 1: the first attempt fails
 def test_vectors_of_a_transformer_but_for_the_biases_of_keys(seed):
     scene = bert_scene(seed)
     found = place(*scene.arguments(), seed=seed)
@@ -73,17 +73,25 @@ def test_right_placements_are_left_alone():
     assert found.placement == scene.truth
 
 
+def test_a_nearly_right_placement_is_where_the_search_starts():
+    scene = bert_scene(0)
+    values = [f"encoder.layer.{k}.attention.self.value.bias" for k in (0, 1)]
+    scene.placement = exchanged(scene.truth, [values])
+    found = place(*scene.arguments())
+    assert wrong(scene, found) == []
+    given, *rest = found.stages
+    assert all(stage.error < given.error for stage in rest)
+
+
 def test_beliefs_are_a_start_and_may_be_wrong():
     scene = mlp_scene(2)
     sure = {slot: {name: 1.0} for slot, name in scene.truth.items()}
-    slots = list(scene.truth)
     by_pool = scene.pools[0].slots[:2]
     sure[by_pool[0]], sure[by_pool[1]] = sure[by_pool[1]], sure[by_pool[0]]
     doubt = {
         slot: {name: 0.5 + 0.5 * weights.get(name, 0.0) for name in scene.tensors} for slot, weights in sure.items()
     }
     found = place(*scene.arguments(), beliefs=doubt)
-    assert len(slots) == len(found.placement)
     assert found.placement == scene.truth
 
 
