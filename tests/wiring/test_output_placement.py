@@ -73,14 +73,14 @@ def test_right_placements_are_left_alone():
     assert found.placement == scene.truth
 
 
-def test_a_nearly_right_placement_is_where_the_search_starts():
+def test_a_nearly_right_placement_is_where_the_search_starts(monkeypatch):
+    monkeypatch.setattr("reknit.wiring.output_search.ATTEMPTS", ((300, True),))
+    monkeypatch.setattr("reknit.wiring.output_rounds.FIRST_NOISE", 1e12)  # rounds that learn nothing
     scene = bert_scene(0)
-    values = [f"encoder.layer.{k}.attention.self.value.bias" for k in (0, 1)]
-    scene.placement = exchanged(scene.truth, [values])
-    found = place(*scene.arguments())
-    assert wrong(scene, found) == []
-    given, *rest = found.stages
-    assert all(stage.error < given.error for stage in rest)
+    scene.placement = exchanged(scene.truth, [[f"encoder.layer.{k}.output.dense.bias" for k in (0, 1)]])
+    given, *rest = place(*scene.arguments()).stages
+    assert given.error < 0.1
+    assert all(stage.error <= given.error for stage in rest)
 
 
 def test_beliefs_are_a_start_and_may_be_wrong():
