@@ -87,6 +87,18 @@ def test_orders_are_all_tried_where_there_are_three_units(seed):
     assert np.isclose(score(end), best)
 
 
+@given(seeds)
+def test_order_margins_are_the_least_loss_with_another_unit_there(seed):
+    rng = np.random.default_rng(seed)
+    score = score_of(rng.standard_normal((2, 3, 3)))
+    start = placement_of([0, 1, 2])
+    found = margins(start, score, Neighbourhood((), (), (), (0, 0, 0)))
+    for k in range(3):
+        others = [order for order in itertools.permutations(range(3)) if order[k] != k]
+        losses = [score(placement_of(order, order)) - score(start) for order in others]
+        assert np.isclose(found.order[k], min(losses))
+
+
 def test_units_keep_their_kind():
     costs = np.zeros((2, 2, 2))
     costs[0] = [[1, 0], [0, 1]]

@@ -2,10 +2,11 @@
 
 import numpy as np
 import pytest
+from batch_norm_nets import counted_net
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reknit.evidence.batch_norm_books import NOTHING
+from reknit.evidence.batch_norm_books import NOTHING, Placement
 from reknit.evidence.batch_norm_moments import moments_after
 from reknit.evidence.batch_norm_pieces import Unit
 from reknit.evidence.batch_norm_sites import NO_VARIANCE, LooseBooks, normal_scores
@@ -36,6 +37,37 @@ def test_a_site_costs_less_when_its_features_go_together():
     together, apart = (books.site((NOTHING, NOTHING, NOTHING, 0, variance, 2, 0, 1)) for variance in (3, 4))
     assert together < apart - 40
     assert books.site((NOTHING, NOTHING, NOTHING, 0, 1, 2, 0, 3)) > NO_VARIANCE / 2  # a variance below zero
+
+
+def test_the_stream_only_gains_variance():
+    rng = np.random.default_rng(1)
+    low = rng.uniform(1, 2, 20)
+    vectors = [low, 3 * low * rng.uniform(0.9, 1.1, 20), rng.permutation(3 * low)]
+    books = LooseBooks([Unit(((20, 20),), True)], [np.ones((20, 20))], vectors)
+    assert books.rise(0, 1) < books.rise(1, 0) - 10
+    assert books.rise(0, 1) < books.rise(0, 2) - 10
+
+
+def test_the_size_of_a_variance_does_not_make_an_error_small():
+    units, convolutions, norms, start = counted_net("linear bottleneck", 2, seed=0)
+    truth = np.arange(6).reshape(2, 3)
+    totals = []
+    for factor in (1.0, 100.0):
+        vectors = [getattr(norm, name) for norm in norms for name in ("gamma", "beta", "mean")]
+        vectors += [factor * norm.variance for norm in norms]
+        books = LooseBooks(units, [piece.kernel for piece in convolutions], vectors, eps=0.0, start=start)
+        numbers = Placement(truth, np.full((2, 3), NOTHING), 3 * truth, 3 * truth + 1, 3 * truth + 2, 18 + truth)
+        totals.append(books.total(numbers))
+    assert totals[0] == pytest.approx(totals[1])
+
+
+def test_kernels_that_share_hidden_units_are_bonded():
+    rng = np.random.default_rng(2)
+    first, second = rng.standard_normal((2, 30, 30, 3))
+    books = LooseBooks([Unit(((30, 30, 3),) * 2, True)], [first, second, np.moveaxis(first, 0, 1)], [np.ones(30)])
+    assert books.bond((0, 2)).nats < -20
+    assert -2 < books.bond((0, 1)).nats <= 0
+    assert books.bond((0, 2)).squared == 0
 
 
 @given(seeds)

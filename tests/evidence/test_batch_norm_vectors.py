@@ -32,6 +32,9 @@ def test_most_is_found_and_doubted_least(kind):
     chain, right = loose(kind, 3, seed=1)
     for name in ("kernel", "beta", "mean"):
         assert right[name].mean() > 0.8, name
+    if kind == "pre-activation":
+        assert right["gamma"].all()
+        assert right["variance"].all()
     margins = {(place.field, place.unit, place.layer): margin for place, margin in chain.margins.seats.items()}
     surest = sorted(margins, key=lambda place: -margins[place])[: len(margins) // 2]
     assert all(right[field][unit, layer] for field, unit, layer in surest)
