@@ -52,7 +52,7 @@ def by_weightbridge(pile: Mapping[str, np.ndarray], empty: Mapping[str, np.ndarr
     try:
         with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
             return dict(weightbridge.adapt(dict(pile), dict(empty)))
-    except Exception as error:  # noqa: BLE001  it raises whatever it raises
+    except ValueError as error:  # what it raises where it cannot pair keys
         return f"{type(error).__name__}: {str(error).strip().splitlines()[0][:90] if str(error).strip() else ''}"
 
 

@@ -2,8 +2,8 @@
 
     python -m bench.learn_evidence fit NAME... [--out FILE]         weights from these piles
     python -m bench.learn_evidence test NAME... --from NAME...      weights from the second list, solved on the first
-    python -m bench.learn_evidence leave-out NAME...                each net with weights learned from nets of other
-                                                                    architectures; then: how often right, by margin
+    python -m bench.learn_evidence leave-out NAME... [--whole]      each net with weights learned from the others, or
+                                                                    from other architectures: how often right, by margin
 
 The true placement is to win against every neighbouring one: logistic regression on the differences of what each kind
 of evidence adds up to (a conditional logit), with a ridge. Margins are then log-odds under that model.
@@ -23,9 +23,10 @@ import numpy as np
 from scipy.optimize import minimize
 
 from bench.solved_piles import solved
-from reknit.solvers.quadratic_assignment import Placement, Problem, margins, neighbours, solve
+from reknit.solvers.quadratic_assignment import Placement, Problem, neighbours, solve
 from reknit.wiring.joint import Joint
 from reknit.wiring.learned import Learned, as_json
+from reknit.wiring.weights_placement import least_sure
 
 RIDGE = 30.0
 PER_PILE = 3000.0
@@ -92,18 +93,27 @@ def fit(found: Sequence[Mapping[str, np.ndarray]]) -> dict[str, float]:
 
 def committee(names: Sequence[str]) -> Learned:
     """Weights from all these piles, and from all but one."""
-    found = {name: examples(joint(name), np.random.default_rng([0, k])) for k, name in enumerate(names)}
-    members = [fit([found[each] for each in names if each != name]) for name in names]
-    return Learned(fit(list(found.values())), tuple(members), tuple(names))
+    return committee_of({name: examples(joint(name), np.random.default_rng([0, k])) for k, name in enumerate(names)})
 
 
-def test(name: str, pile: Joint, weights: Mapping[str, float], seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Solve a pile and say how much of it is right; returns the margins of the repeated slots and who is right."""
+def committee_of(found: Mapping[str, Mapping[str, np.ndarray]]) -> Learned:
+    """The same from their examples."""
+    members = [fit([found[each] for each in found if each != name]) for name in found]
+    return Learned(fit(list(found.values())), tuple(members), tuple(found))
+
+
+def test(name: str, pile: Joint, evidence: Learned, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Solve a shuffled pile and say how much is right; returns the margins of the repeated slots and who is right."""
     started = time.perf_counter()
-    problem = pile.problem(weights)
-    truth = np.arange(len(pile.keys))
-    found = solve(problem, starts=12, seed=seed)
-    margin = margins(problem, found.placement, found.ends)
+    mixed = np.arange(len(pile.keys))
+    rng = np.random.default_rng(seed)
+    for members in (np.flatnonzero(pile.pool == k) for k in range(int(pile.pool.max()) + 1)):
+        mixed[members] = rng.permutation(members)
+    shuffled = Joint(pile.skeleton, pile.keys, [pile.tensors[k] for k in mixed])
+    problem = shuffled.problem(evidence.weights)
+    truth = np.argsort(mixed)
+    found = solve(problem, starts=16, seed=seed)
+    margin = np.array(least_sure(shuffled, evidence, found.placement, found.ends))
     seconds = time.perf_counter() - started
     counted = [k for k, key in enumerate(pile.keys) if pile.skeleton[key].index and np.isfinite(margin[k])]
     right = (found.placement == truth)[counted]
@@ -111,24 +121,29 @@ def test(name: str, pile: Joint, weights: Mapping[str, float], seed: int) -> tup
     print(
         f"{name}: {right.sum()} of {len(right)} right; E {found.value:.1f}, of the truth {problem.value(truth):.1f}, "
         f"{sum(np.isclose(found.starts, found.value))} of {len(found.starts)} climbs end there, {seconds:.1f} s; "
-        f"margins right: least {least(margin[right])}, median {np.median(margin[right] if right.any() else 0):.2f}; "
-        f"wrong: most {least(-margin[~right], -1)}",
+        f"margins right: median {np.median(margin[right] if right.any() else np.nan):.2f}; "
+        f"wrong: most {margin[~right].max() if not right.all() else np.nan:.2f}",
         flush=True,
     )
     return margin, right
 
 
-def leave_out(names: Sequence[str]) -> None:
-    """Every net with weights from the other architectures, and the share that is right by margin."""
+def leave_out(names: Sequence[str], *, whole: bool) -> None:
+    """Every net with evidence learned from the others, and the share that is right by margin.
+
+    Args:
+        names: the piles.
+        whole: whether all nets of its architecture are left out too.
+    """
     piles = {name: joint(name) for name in names}
     found = {name: examples(pile, np.random.default_rng([0, k])) for k, (name, pile) in enumerate(piles.items())}
     ends = []
     for name, pile in piles.items():
-        others = [each for each in names if architecture(each) != architecture(name)]
-        ends.append(test(name, pile, fit([found[each] for each in others]), seed=1))
+        others = [each for each in names if each != name and not (whole and architecture(each) == architecture(name))]
+        ends.append(test(name, pile, committee_of({each: found[each] for each in others}), seed=1))
     margin, right = (np.concatenate(part) for part in zip(*ends, strict=True))
-    print("margin        slots  right  share")
-    for low, high in itertools.pairwise((-np.inf, 0.0, 0.25, 0.5, 1.0, 1.5, 2.0, 2.5, 3.0, 4.0, np.inf)):
+    print(f"all: {right.sum()} of {len(right)} right\nmargin         slots  right  share")
+    for low, high in itertools.pairwise((-np.inf, 0.0, 0.5, 1.0, 1.5, 2.0, 2.5, 3.0, 4.5, 6.0, np.inf)):
         inside = (margin >= low) & (margin < high)
         if inside.any():
             share = right[inside].mean()
@@ -140,11 +155,6 @@ def architecture(name: str) -> str:
     return "bert" if "-" not in name else name.split("-", maxsplit=1)[0]
 
 
-def least(values: np.ndarray, sign: int = 1) -> str:
-    """The smallest value, or '-' of none."""
-    return f"{sign * values.min():.2f}" if len(values) else "-"
-
-
 def main(argv: list[str] | None = None) -> None:
     """Fit or test."""
     parser = argparse.ArgumentParser(prog="bench.learn_evidence")
@@ -152,17 +162,18 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("names", nargs="+")
     parser.add_argument("--from", dest="source", nargs="+", default=[])
     parser.add_argument("--out", type=Path)
+    parser.add_argument("--whole", action="store_true")
     asked = parser.parse_args(argv)
     if asked.what == "fit":
         text = json.dumps(as_json(committee(asked.names)))
         (asked.out.write_text(text + "\n", encoding="utf-8") if asked.out else print(text))
         return
     if asked.what == "leave-out":
-        leave_out(asked.names)
+        leave_out(asked.names, whole=asked.whole)
         return
-    weights = committee(asked.source).weights
+    evidence = committee(asked.source)
     for name in asked.names:
-        test(name, joint(name), weights, seed=1)
+        test(name, joint(name), evidence, seed=1)
 
 
 if __name__ == "__main__":

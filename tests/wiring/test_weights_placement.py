@@ -17,7 +17,10 @@ BY_HAND = Learned(HAND, (HAND,), ("by hand",))
 def placed(skeleton, tensors, evidence, **options):
     """The placement of a pile whose tensors are called ``of <slot>``."""
     pools = options.pop("pools", None) or pools_of(skeleton)
-    array = lambda name: tensors[name.removeprefix("of ")]  # noqa: E731
+
+    def array(name):
+        return tensors[name.removeprefix("of ")]
+
     return place_by_weights(skeleton, pools, array, evidence, **{"starts": 2, **options})
 
 

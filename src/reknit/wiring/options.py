@@ -4,15 +4,30 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Literal, get_args
 
 from reknit.errors import UsageError
 
-LINKS = ("identity", "softmax", "sigmoid")
+Link = Literal["identity", "softmax", "sigmoid"]
+LINKS: tuple[Link, ...] = get_args(Link)
 
 
 @dataclass(frozen=True)
 class WiringOptions:
-    """What was asked for; see ``reknit.assemble``."""
+    """What was asked for; see ``reknit.assemble``, where ``input`` is what is ``input_shape`` here.
+
+    Attributes:
+        like: the skeleton, as ``--like`` has it; None: inferred from shapes.
+        input_shape: of an example input.
+        link: what lies between answers and recorded outputs; None: found out.
+        noise: standard deviation on the recorded outputs, in their units.
+        budget: seconds for the search by outputs.
+        seed: of everything that is drawn.
+        starts: climbs of the search by weights.
+
+    Raises:
+        UsageError: there is no such link, or the noise is no standard deviation.
+    """
 
     like: str | None = None
     input_shape: str | None = None
@@ -27,3 +42,8 @@ class WiringOptions:
             raise UsageError(f"there is no link {self.link!r}", "--link", f"Choose one of {', '.join(LINKS)}")
         if self.noise is not None and not 0 <= self.noise < math.inf:
             raise UsageError(f"noise is a standard deviation, not {self.noise}", "--noise", "Give a number from 0")
+
+    @property
+    def known_link(self) -> Link | None:
+        """The link, as one of those there are."""
+        return next((link for link in LINKS if link == self.link), None)

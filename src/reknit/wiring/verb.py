@@ -181,7 +181,7 @@ def _by_outputs(
         weights.certain,
         record.inputs,
         record.outputs,
-        link=options.link,  # type: ignore[arg-type]  # checked by the options
+        link=options.known_link,
         ladders=weights.ladders,
         noise=options.noise or 0.0,
         budget=options.budget,
@@ -209,7 +209,7 @@ def _written_up(
     if proved is None:
         certain = weights.certain
         unsure = [key for key in keys if key not in certain]
-        verdict: Verdict = "ambiguous" if unsure else "consistent"
+        verdict: Verdict = "ambiguous"  # whatever the margins: nothing was asked of the network itself
         reason = _unsure(len(unsure), len(keys)) if unsure else _SURE
         placement, undecided, residual = weights.placement, _sets(pile.skeleton, unsure), None
     else:
@@ -229,7 +229,7 @@ def _written_up(
     return Wiring(verdict, reason, placed, undecided, residual, pile.inferred, seconds, run, pile.array, pile.build)
 
 
-_SURE = "every slot stands out by its margin; outputs were not given, so nothing is proved"
+_SURE = "every slot stands out by its margin, but no outputs were given, so nothing is proved"
 
 
 def _unsure(unsure: int, slots: int) -> str:

@@ -84,13 +84,13 @@ def place_by_weights(
     problem = joint.problem(learned.weights)
     solution = solve(problem, starts=starts, seed=seed)
     placement |= {slot: names[k] for slot, k in zip(slots, solution.placement, strict=True)}
-    found |= dict(zip(slots, _least_sure(joint, learned, solution.placement, solution.ends), strict=True))
+    found |= dict(zip(slots, least_sure(joint, learned, solution.placement, solution.ends), strict=True))
     ended = sum(bool(np.isclose(value, solution.value)) for value in solution.starts)
     ladders = tuple(tuple(tuple(slots[k] for k in rung) for rung in ladder.places) for ladder in joint.ladders)
     return WeightsPlacement(placement, found, (len(solution.starts), ended), ladders)
 
 
-def _least_sure(joint: Joint, learned: Learned, placement: Placement, ends: Sequence[Placement]) -> list[float]:
+def least_sure(joint: Joint, learned: Learned, placement: Placement, ends: Sequence[Placement]) -> list[float]:
     """The least margin over the committee: against neighbours, other ends, and what each member would rather have."""
     problems = [joint.problem(weights) for weights in (learned.weights, *learned.committee)]
     rivals = [*ends, *(climb(problem, placement) for problem in problems)]
