@@ -96,23 +96,24 @@ def test_recorded_outputs_make_it_exact_with_status_0_and_the_folder_holds_the_n
     assert {name: (tmp_path / name).read_bytes() for name in before} == before
 
 
-def test_a_net_whose_shapes_all_differ_is_consistent_by_weights_alone(nets, capsys):
+def test_a_net_whose_shapes_all_differ_is_certain_in_every_slot_and_still_unproved(nets, capsys):
     status, out, _ = run(capsys, "net.safetensors", "--like", f"{nets}:net", "--json")
     answer = json.loads(out)
     # 0.out.bias (6), 0.inp.bias (8) and the head's (2) differ, and so do the matrices
-    assert (status, answer["verdict"]) == (0, "consistent")
+    assert (status, answer["verdict"]) == (3, "ambiguous")
     assert answer["residual"] is None
+    assert answer["undecided"] == []
     assert all(slot["certain"] for slot in answer["slots"])
-    assert answer["reason"].endswith("outputs were not given, so nothing is proved")
+    assert answer["reason"].endswith("no outputs were given, so nothing is proved")
 
 
 def test_a_folder_is_not_written_over(nets, capsys):
     arguments = ("net.safetensors", "--like", f"{nets}:net", "--out", "made")
-    assert run(capsys, *arguments)[0] == 0
+    assert run(capsys, *arguments)[0] == 3
     status, out, err = run(capsys, *arguments)
     assert (status, out) == (2, "")
     assert "holds a finished assembly" in err
-    assert run(capsys, *arguments, "--force")[0] == 0
+    assert run(capsys, *arguments, "--force")[0] == 3
 
 
 @pytest.mark.parametrize(

@@ -1,9 +1,13 @@
-"""The search of ``output_placement``: rounds of soft assignment, then exchanges, then both with a closer look."""
+"""The search of ``output_placement``: rounds of soft assignment, then exchanges, then both with a closer look.
+
+Few arrangements are not searched but tried one by one (``output_enumeration``).
+"""
 
 from __future__ import annotations
 
 import numpy as np
 
+from reknit.wiring.output_enumeration import MOST, arrangements, try_all
 from reknit.wiring.output_mending import exchange_whole, mend
 from reknit.wiring.output_rounds import assign
 from reknit.wiring.search_state import Search, State
@@ -25,6 +29,9 @@ def run(search: Search) -> None:
     error = search.error(search.placement)
     search.note("given", error)
     if search.solved(search.placement, error):
+        return
+    if arrangements(search) <= MOST:
+        try_all(search)
         return
     start = _start(search, error)
     state = start

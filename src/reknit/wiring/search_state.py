@@ -27,7 +27,7 @@ class Stage:
     """One step of the search.
 
     Attributes:
-        name: ``given``, ``round``, ``exchange``.
+        name: ``given``, ``round``, ``exchange``, ``all arrangements``.
         error: mean squared error in units of the recorded variance, where answers are compared.
         certain: open slots that are certain.
         seconds: since the start.
