@@ -32,6 +32,8 @@ OUT = ROOT / "bench" / "out"
 PUZZLE = Path(os.environ.get("REKNIT_PUZZLE", ROOT.parent / "shared" / "puzzle"))
 PUZZLE_SHA256 = "093be1cf2d24094db903cbc3e8d33d306ebca49c6accaa264e44b0b675e7d9c4"
 PUZZLE_SPEC = ResidualSpec(48, 48, 96, 1)
+ASSEMBLY = ("assembly", "containers", "network", "puzzle", "solvers")
+"""The folders that putting a residual MLP back together depends on."""
 
 
 @dataclass(frozen=True)
@@ -122,12 +124,12 @@ def search_seconds(assembly: Assembly) -> float:
 class Lines:
     """One JSON object a line in ``bench/out/NAME.jsonl``; what is there is not run again."""
 
-    def __init__(self, name: str, fresh: bool = False) -> None:
+    def __init__(self, name: str, fresh: bool = False, folders: Sequence[str] = ASSEMBLY) -> None:
         OUT.mkdir(exist_ok=True)
         self.path = OUT / f"{name}.jsonl"
         if fresh:
             self.path.unlink(missing_ok=True)
-        self.code = code_sha256()
+        self.code = code_sha256(folders)
 
     def read(self) -> list[dict[str, Any]]:
         if not self.path.exists():
@@ -157,12 +159,13 @@ class Lines:
         return f"{self.path.relative_to(ROOT)}, code {', '.join(sorted(codes)) or 'none'}"
 
 
-def code_sha256() -> str:
-    """A short hash of everything an answer depends on."""
+def code_sha256(folders: Sequence[str] = ASSEMBLY) -> str:
+    """A short hash of everything an answer depends on: the code, and what was learned, in these folders."""
     digest = hashlib.sha256()
-    for folder in ("assembly", "containers", "network", "puzzle", "solvers"):
-        for file in sorted((ROOT / "src" / "reknit" / folder).glob("*.py")):
-            digest.update(file.read_bytes())
+    for folder in folders:
+        for file in sorted((ROOT / "src" / "reknit" / folder).rglob("*")):
+            if file.suffix in (".py", ".json"):
+                digest.update(file.read_bytes())
     return digest.hexdigest()[:8]
 
 

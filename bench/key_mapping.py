@@ -24,7 +24,7 @@ import numpy as np
 from safetensors.numpy import save_file
 
 from bench.solved_piles import like_of, solved
-from bench.wiring import evidence_without
+from bench.wiring_run import evidence_without
 from reknit.wiring.options import WiringOptions
 from reknit.wiring.verb import wire
 
@@ -64,7 +64,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         for how in ("renamed", "shuffled", "stripped"):
             new = renamed(list(tensors), how)
             old = {value: key for key, value in new.items()}
-            pile = {new[key]: np.ascontiguousarray(tensor) for key, tensor in tensors.items()}
+            pile = {new[key]: np.asarray(tensor, order="C") for key, tensor in tensors.items()}
             pile = dict(sorted(pile.items()))
             started = time.perf_counter()
             theirs = by_weightbridge(pile, {key: np.zeros_like(tensor) for key, tensor in tensors.items()})

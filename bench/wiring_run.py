@@ -1,0 +1,151 @@
+"""One network, shuffled by a seed, wired in one setting and scored: what ``bench.wiring`` and its kin print.
+
+weights   the tensors alone
+inputs    and recorded inputs without outputs: what reknit answers to them
+few       and the outputs to 2 recorded inputs
+many      and the outputs to 16
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from bench.common import OUT, ROOT, scratch
+from bench.learn_evidence import committee
+from bench.solved_net import SolvedNet
+from bench.solved_piles import like_of, solved
+from bench.wiring_score import Tally, score
+from reknit.wiring.learned import Learned, as_json, from_json, learned
+
+ROWS = {"weights": 0, "inputs": 2, "few": 2, "many": 16}
+CHECKED = 16
+"""Rows of one check where none are recorded."""
+NO_ANSWER = ("refused", "stopped", "crashed")
+
+
+def net(name: str) -> SolvedNet:
+    """A network by its name in ``bench.solved_piles``."""
+    return SolvedNet.of(name, like_of(name), *solved(name))
+
+
+def evidence_file(name: str) -> Path | None:
+    """The weights of evidence learned without this network, kept in ``bench/out``; None: the shipped ones."""
+    shipped = learned()
+    if name not in shipped.source:
+        return None
+    state = hashlib.sha256(json.dumps(as_json(shipped)).encode()).hexdigest()[:8]
+    path = OUT / f"learned-without-{name}-{state}.json"
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        others = [each for each in shipped.source if each != name]
+        path.write_text(json.dumps(as_json(committee(others))), encoding="utf-8")
+    return path
+
+
+def evidence_without(name: str) -> Learned:
+    """The weights of evidence, learned without this network."""
+    path = evidence_file(name)
+    return learned() if path is None else from_json(json.loads(path.read_text(encoding="utf-8")))
+
+
+def run(solved_net: SolvedNet, setting: str, seed: int, budget: float, limit: float) -> dict[str, Any]:
+    """Wire it in a process of its own and score the answer; one JSON object.
+
+    Args:
+        solved_net: the network.
+        setting: see above.
+        seed: of the order of the pile, the inputs and the search.
+        budget: seconds for the search by outputs; the proof comes on top.
+        limit: seconds after which the process is stopped.
+    """
+    rows = ROWS[setting]
+    line: dict[str, Any] = {"name": solved_net.name, "setting": setting, "seed": seed, "budget": budget}
+    line |= {"check": solved_net.check_seconds(rows or CHECKED, seed), "size": solved_net.size}
+    evidence = evidence_file(solved_net.name)
+    with scratch() as folder:
+        slot_of = solved_net.scatter(folder / "pile.safetensors", seed)
+        data = folder / "record.npz" if rows else None
+        if data is not None:
+            solved_net.record(data, rows, seed, outputs=setting != "inputs")
+        request = {
+            "pile": str(folder / "pile.safetensors"),
+            "data": data and str(data),
+            "like": solved_net.like,
+            "seed": seed,
+            "budget": budget,
+            "evidence": evidence and str(evidence),
+        }
+        answer = in_a_process(request, limit)
+        answer = {key: told.replace(f"{folder}/", "") if key in NO_ANSWER else told for key, told in answer.items()}
+    if "placement" not in answer:
+        return line | answer
+    origin = {slot: slot_of[piece] for slot, piece in answer["placement"].items()}
+    tensors = {slot: solved_net.tensors[true] for slot, true in origin.items()}
+    same = solved_net.computes_the_same(tensors, seed)
+    kinds = score(solved_net.skeleton, solved_net.tensors, origin, answer["certain"], same=same)
+    kept = {key: answer[key] for key in ("verdict", "reason", "seconds", "stages", "before", "peak")}
+    return line | kept | {"same": same, **{kind: tally.as_json() for kind, tally in kinds.items()}}
+
+
+def in_a_process(request: dict[str, Any], limit: float) -> dict[str, Any]:
+    """The answer of ``bench.wire_once``; ``stopped`` where it took too long, ``crashed`` with its last line."""
+    command = [sys.executable, "-m", "bench.wire_once", json.dumps(request)]
+    try:
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=limit, check=False)
+    except subprocess.TimeoutExpired:
+        return {"stopped": f"stopped after {limit:.0f} s"}
+    if done.returncode:
+        return {"crashed": (done.stderr.strip() or "no message").splitlines()[-1]}
+    answer: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])  # a module may print while it is asked
+    return answer
+
+
+def told(line: dict[str, Any]) -> str:
+    """One line of print."""
+    head = f"{line['name']:<20} {line['setting']:<7} seed {line['seed']}"
+    if "verdict" not in line:
+        return f"{head}  {no_answer(line)}"
+    counts = "; ".join(f"{kind}: {counts_of(Tally(**line[kind]))}" for kind in ("matrices", "vectors"))
+    return (
+        f"{head}  {line['verdict']:<10} {counts}; same function {line['same']}; {line['seconds']:.1f} s = "
+        f"{line['seconds'] / line['check']:.0f} C; peak {line['peak'] / 1e6:.0f} MB, {growth(line):.1f} x the tensors"
+    )
+
+
+def no_answer(line: dict[str, Any]) -> str:
+    """Why there is none. Inputs without outputs are no mistake of the bench: reknit has no use for them."""
+    reason = next(f"{key}: {line[key]}" for key in NO_ANSWER if key in line)
+    return f"not supported, {reason}" if line["setting"] == "inputs" and "refused" in line else reason
+
+
+def counts_of(tally: Tally) -> str:
+    """The counts in words."""
+    text = (
+        f"roles {tally.roles}, slots {tally.right} of {tally.slots}, edges {tally.edges} of {tally.pairs}, "
+        f"certain {tally.certain}, wrong {tally.wrong}"
+    )
+    return f"{text}, elsewhere {tally.elsewhere}" if tally.elsewhere else text
+
+
+def growth(line: dict[str, Any]) -> float:
+    """By how much memory grew at most while it was wired, in sizes of all tensors."""
+    return float((line["peak"] - line["before"]) / line["size"])
+
+
+def failed(line: dict[str, Any]) -> bool:
+    """No answer; with outputs, another function; without, a matrix in a wrong slot."""
+    if "verdict" not in line:
+        return True
+    matrices = Tally(**line["matrices"])
+    return matrices.right < matrices.slots if ROWS[line["setting"]] == 0 else not line["same"]
+
+
+def require_none_wrong(line: dict[str, Any]) -> None:
+    """Stop where a slot that is reported certain holds a wrong tensor."""
+    wrong = sum(Tally(**line[kind]).wrong for kind in ("matrices", "vectors") if kind in line)
+    assert wrong == 0, f"{line['name']}, {line['setting']}, seed {line['seed']}: {wrong} certain slots are wrong"
