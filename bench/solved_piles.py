@@ -2,8 +2,8 @@
 
     solved(NAME) -> (skeleton, slots, their tensors)
 
-NAME is rxnfp, minilm, antiberty (from the folder named by REKNIT_CHECKPOINTS, where the packages lie unpacked by name),
-or ARCHITECTURE-LAYERS-SEED for a net of ``bench.text_nets``.
+NAME is rxnfp, minilm, antiberty or a conv net of ``bench.conv_nets`` (in the folder named by REKNIT_CHECKPOINTS, where
+the packages lie unpacked by name), or ARCHITECTURE-LAYERS-SEED for a net of ``bench.text_nets``.
 """
 
 from __future__ import annotations
@@ -16,10 +16,12 @@ import numpy as np
 import torch
 from safetensors.torch import load_file
 
+from bench.conv_nets import efficientnet_lite, preact_digits, splice_ai
 from bench.text_nets import MAKERS, config, trained
-from reknit.architectures.bert import bert
 from reknit.architectures.configs.bert import BertConfig
+from reknit.architectures.registry import Config
 from reknit.architectures.spelling import spell_config
+from reknit.skeleton.like import resolve
 from reknit.skeleton.skeleton import Skeleton
 from reknit.skeleton.trace import trace
 
@@ -54,27 +56,37 @@ PUBLISHED: dict[str, tuple[str, BertConfig]] = {
 
 def solved(name: str) -> tuple[Skeleton, dict[str, np.ndarray]]:
     """The skeleton of a network and its tensors by slot."""
+    state, settings = checkpoint(name)
+    like = resolve(spell_config(settings))
+    skeleton = trace(like.module, like.inputs, name=name)
+    kept = [slot for slot in skeleton.slots if not slot.key.endswith("num_batches_tracked")]
+    return skeleton, {slot.key: numbers(state, slot.key, slot.aliases) for slot in kept}
+
+
+def checkpoint(name: str) -> tuple[Any, Config]:
+    """The state dict of a network, and its config."""
     if name in PUBLISHED:
         file, settings = PUBLISHED[name]
-        state = load(CHECKPOINTS / file)
-        with torch.device("meta"):
-            module = bert(settings)
-    else:
-        architecture, layers, seed = name.split("-")
-        net, settings = trained(architecture, int(seed), int(layers))
-        state = net.state_dict()
-        with torch.device("meta"):
-            module = MAKERS[architecture](settings)
-    skeleton = trace(module, (torch.zeros(2, 12, dtype=torch.long, device="meta"),), name=name)
-    return skeleton, {slot.key: numbers(state, slot.key, slot.aliases) for slot in skeleton.slots}
+        return load(CHECKPOINTS / file), settings
+    family, *rest = name.split("-")
+    if family == "spliceai":
+        return splice_ai(int(rest[0]), CHECKPOINTS)
+    if family == "efficientnet":
+        return efficientnet_lite(int(rest[0].removeprefix("lite")), CHECKPOINTS)
+    if family == "preact":
+        return preact_digits(int(rest[0]), int(rest[1]))
+    net, settings = trained(family, int(rest[1]), int(rest[0]))
+    return net.state_dict(), settings
 
 
 def like_of(name: str) -> str:
     """What ``--like`` is told to get the skeleton of a network."""
     if name in PUBLISHED:
         return spell_config(PUBLISHED[name][1])
-    architecture, layers, _ = name.split("-")
-    return spell_config(config(architecture, int(layers)))
+    family, *rest = name.split("-")
+    if family in MAKERS:
+        return spell_config(config(family, int(rest[0])))
+    return spell_config(checkpoint(name)[1])
 
 
 def load(path: Path) -> Any:

@@ -9,7 +9,7 @@ from traced_nets import BERT, GPT2, LLAMA, RESIDUAL_MLP, built_in, kernels, numb
 
 from reknit.wiring.learned import Learned, learned
 from reknit.wiring.pools import Pool
-from reknit.wiring.weights_placement import CERTAIN, WeightsPlacement, place_by_weights
+from reknit.wiring.weights_placement import CERTAIN, certain_by, place_by_weights
 
 BY_HAND = Learned(HAND, (HAND,), ("by hand",))
 
@@ -116,5 +116,5 @@ def test_a_pile_of_lone_slots_needs_no_search():
 
 
 def test_certain_from_the_bound_on():
-    margins = {"a": CERTAIN, "b": CERTAIN - 1e-9, "c": math.inf, "d": -1.0}
-    assert WeightsPlacement({}, margins, (1, 1)).certain == {"a", "c"}
+    margins = {"a": CERTAIN, "b": CERTAIN - 1e-9, "c": math.inf, "d": -1.0, "e": 2 * CERTAIN}
+    assert certain_by(margins, {"e"}) == {"a", "c"}

@@ -95,6 +95,11 @@ def chain_of_tensors(
     )
 
 
+def may_scale(vector: Vector) -> bool:
+    """Whether a vector may be a gamma or a variance: nearly none of its entries is negative."""
+    return float((vector < 0).mean()) <= NEGATIVE
+
+
 def _by_sign(vectors: Sequence[Vector], units: Sequence[Unit]) -> tuple[list[int], list[int]]:
     """What may be a gamma or a variance, and what a beta or a mean: by the share of negatives, width by width."""
     needed: dict[int, int] = {}
@@ -107,7 +112,7 @@ def _by_sign(vectors: Sequence[Vector], units: Sequence[Unit]) -> tuple[list[int
         members = [k for k, vector in enumerate(vectors) if len(vector) == width]
         shares = [float((vectors[k] < 0).mean()) for k in members]
         order = [members[k] for k in np.argsort(shares, kind="stable")]
-        positive = sum(share <= NEGATIVE for share in shares)
+        positive = sum(may_scale(vectors[k]) for k in members)
         cut = min(max(positive, count), len(members) - count)
         if cut < count:
             raise PileError(

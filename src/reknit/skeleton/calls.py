@@ -249,7 +249,7 @@ class Call:
                 self.units.collapse(node)
         return value
 
-    def traced(self, value: Value, sources: frozenset[int], slot: str | None, bent: bool) -> Value:
+    def traced(self, value: Value, sources: frozenset[int], slot: str | None, bent: tuple[str, ...]) -> Value:
         """A result with what is known of the arguments."""
         return replace(
             self.settled(value),

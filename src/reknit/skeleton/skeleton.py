@@ -128,6 +128,7 @@ class Use:
         slots: argument (``weight``, ``bias``, ``running_mean``, ...) -> key of the slot.
         sources: steps of the uses whose results reach this one with no other use in between.
         details: what the operation was told, where evidence needs it: ``eps``, ``stride``, ``dilation``, ``groups``.
+        bent: the nonlinear functions of single entries between its sources and it, in their order: ``relu``.
     """
 
     step: int
@@ -135,6 +136,7 @@ class Use:
     slots: Mapping[str, str]
     sources: tuple[int, ...] = ()
     details: Mapping[str, float | int | tuple[int, ...] | str] | None = None
+    bent: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

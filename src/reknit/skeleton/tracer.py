@@ -41,6 +41,7 @@ NONLINEAR = frozenset(
         "silu",
         "sigmoid",
         "tanh",
+        "hardtanh",
         "leaky_relu",
         "elu",
         "softplus",
@@ -50,6 +51,15 @@ NONLINEAR = frozenset(
         "softmax",
     }
 )
+
+
+def _bends(call: Call) -> tuple[str, ...]:
+    """The nonlinear functions behind the last use: those of the operands, each once, and the operation's own."""
+    name = call.name
+    if name == "hardtanh" and (call.arguments.get("min_val"), call.arguments.get("max_val")) == (0, 6):
+        name = "relu6"
+    own = (name,) if call.name in NONLINEAR else ()
+    return tuple(dict.fromkeys((*(bend for value in call.values for bend in value.bent), *own)))
 
 
 class MutatedError(Exception):
@@ -169,10 +179,10 @@ class Tracer:
         sources = frozenset[int]().union(*(value.sources for value in call.values))
         if slots and not layout:
             shaped = {key: self._ledger.slots[key].shape for key in slots.values()}
-            use = as_use(len(self._ledger.uses), call, slots, shaped, sources, rms_eps(node))
+            use = as_use(len(self._ledger.uses), call, slots, shaped, sources, _bends(call), rms_eps(node))
             self._ledger.uses.append(use)
             sources = frozenset({use.step})
-        bent = not slots and (call.name in NONLINEAR or any(value.bent for value in call.values))
+        bent = () if slots else _bends(call)
         if not slots:
             self._note_meeting(call)
         slot = call.values[0].slot if layout and call.values else None

@@ -20,6 +20,7 @@ def as_use(
     slots: Mapping[str, str],
     shapes: Mapping[str, tuple[int, ...]],
     sources: frozenset[int],
+    bent: tuple[str, ...],
     eps: float | None,
 ) -> Use:
     """What an operation did, for evidence.
@@ -33,6 +34,7 @@ def as_use(
         slots: argument -> slot.
         shapes: of the slots.
         sources: steps of the uses before it.
+        bent: the nonlinear functions between these and it.
         eps: of the RMS norm that this gain belongs to; None, if it belongs to none.
     """
     name, found = call.name, {key: item for key, item in call.arguments.items() if key in DETAILS}
@@ -45,7 +47,7 @@ def as_use(
             bias = {"bias": slots[summand]} if summand in slots else {}
             name, slots = "linear", {"weight": matrices[0], **bias}
     details = {key: tuple(item) if isinstance(item, list) else item for key, item in found.items() if item is not None}
-    return Use(step, name, slots, tuple(sorted(sources)), details)
+    return Use(step, name, slots, tuple(sorted(sources)), details, bent)
 
 
 def slots_among(arguments: Mapping[str, Any]) -> dict[str, str]:

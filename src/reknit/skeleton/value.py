@@ -17,7 +17,7 @@ class Value:
         slot: the key, if it is a slot itself, or one that was merely laid out in another way.
         of_slots: whether any slot had a part in it.
         of_input: whether the input had a part in it.
-        bent: whether it went through a nonlinear function of single entries since the last use.
+        bent: the nonlinear functions of single entries that it went through since the last use, in their order.
     """
 
     shape: tuple[int, ...]
@@ -26,7 +26,7 @@ class Value:
     slot: str | None = None
     of_slots: bool = False
     of_input: bool = False
-    bent: bool = False
+    bent: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if len(self.shape) != len(self.dims):

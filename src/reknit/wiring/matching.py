@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from reknit.containers.dtypes import is_float
 from reknit.errors import PileError
@@ -17,6 +17,8 @@ def match_shapes(
     skeleton: Skeleton, shapes: Mapping[str, Shape], dtypes: Mapping[str, str], where: str
 ) -> tuple[Pool, ...]:
     """One pool for every shape, in the order of the skeleton; whole numbers and real ones are kept apart.
+
+    Slots that no operation uses, such as the counters of BatchNorms, may be without tensors; they are in no pool then.
 
     Args:
         skeleton: what is to be filled.
@@ -35,7 +37,7 @@ def match_shapes(
         names[shape, is_float(dtypes[name])].append(name)
     for kind in (*slots, *names):
         wanted, given = len(slots.get(kind, ())), len(names.get(kind, ()))
-        if wanted == given:
+        if wanted == given or (not given and _without_effect(skeleton, slots[kind])):
             continue
         size = " x ".join(map(str, kind[0])) or "no axes"
         example = slots[kind][0] if wanted else names[kind][0]
@@ -45,4 +47,10 @@ def match_shapes(
             where,
             "Give a skeleton that has exactly these tensors, or leave foreign tensors out",
         )
-    return tuple(Pool(tuple(slots[kind]), tuple(names[kind])) for kind in slots)
+    return tuple(Pool(tuple(slots[kind]), tuple(names[kind])) for kind in slots if kind in names)
+
+
+def _without_effect(skeleton: Skeleton, keys: Sequence[str]) -> bool:
+    """Whether these slots are counters and their like: kept, not trained, and used by no operation."""
+    used = {key for use in skeleton.uses for key in use.slots.values()}
+    return all(skeleton[key].is_buffer and key not in used for key in keys)

@@ -147,7 +147,7 @@ class _Pile:
         return self._turned.array(self.tensors.array(name))
 
     def build(self, tensors: Mapping[str, np.ndarray]) -> nn.Module:
-        """The module with these tensors in its slots; tied slots get the same one."""
+        """The module with these tensors in its slots; tied slots get the same one, slots without effect zeros."""
         import copy
 
         import torch
@@ -155,7 +155,8 @@ class _Pile:
         module = copy.deepcopy(self.like.module)
         state: dict[str, torch.Tensor] = {}
         for slot in self.skeleton.slots:
-            values = torch.from_numpy(np.ascontiguousarray(tensors[slot.key]))
+            given = tensors.get(slot.key)
+            values = torch.zeros(slot.shape) if given is None else torch.from_numpy(np.ascontiguousarray(given))
             state |= dict.fromkeys((slot.key, *slot.aliases), values)
         module.load_state_dict(state, strict=False, assign=True)
         return module.eval()
@@ -205,7 +206,7 @@ def _written_up(
         "budget": options.budget,
         "climbs": weights.climbs,
     }
-    keys = [slot.key for slot in pile.skeleton.slots]
+    keys = [slot.key for slot in pile.skeleton.slots if slot.key in weights.placement]
     if proved is None:
         certain = weights.certain
         unsure = [key for key in keys if key not in certain]

@@ -1,13 +1,14 @@
 """Tensors into slots by the weights alone.
 
-Matrices and kernels on a stream go where one objective over all of them is highest (``joint``); a pool of one slot
-needs no evidence. Tensors with one axis or none are left in the order of the pile: nothing here tells them apart, and
+Chains of units with BatchNorm are put in order by its bookkeeping (``batch_norm_placement``). Other matrices on a
+stream go where one objective over all of them is highest (``joint``); a pool of one slot, or of equal tensors, needs no
+evidence. Tensors with one axis or none are left in the order of the pile: nothing here tells them apart, and
 their margin is 0. Margins are those of the least sure member of the committee (``learned``).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +16,7 @@ from jaxtyping import Float
 
 from reknit.skeleton.skeleton import Skeleton
 from reknit.solvers.quadratic_assignment import Placement, climb, margins, solve
+from reknit.wiring.batch_norm_placement import place_chains
 from reknit.wiring.joint import Joint
 from reknit.wiring.learned import Learned
 from reknit.wiring.pools import Pool
@@ -31,20 +33,18 @@ class WeightsPlacement:
     Attributes:
         placement: slot -> tensor, for every slot.
         margins: slot -> log-odds against the best rival placement that has another tensor there; infinite where there
-            is no other tensor of the shape, 0 where nothing tells them apart.
+            is no other tensor of the shape, 0 where nothing tells them apart. In chains with BatchNorm: nats, which
+            are not calibrated.
+        certain: the slots whose margin leaves no doubt.
         climbs: how many searches there were, and how many ended at the placement.
         ladders: rungs of slots that repeat in depth and may be exchanged as a whole.
     """
 
     placement: Mapping[str, str]
     margins: Mapping[str, float]
+    certain: frozenset[str]
     climbs: tuple[int, int]
     ladders: tuple[tuple[tuple[str, ...], ...], ...] = ()
-
-    @property
-    def certain(self) -> frozenset[str]:
-        """The slots whose margin leaves no doubt."""
-        return frozenset(slot for slot, margin in self.margins.items() if margin >= CERTAIN)
 
 
 def place_by_weights(
@@ -67,19 +67,21 @@ def place_by_weights(
         starts: number of climbs.
     """
     rng = np.random.default_rng(seed)
-    placement: dict[str, str] = {}
-    found: dict[str, float] = {}
+    chained = place_chains(skeleton, pools, array)
+    placement, found = dict(chained.placement), dict(chained.margins)
     slots: list[str] = []
     names: list[str] = []
-    for pool in pools:
+    for pool in (each.without(placement, set(chained.placement)) for each in pools):
+        if not pool.slots:
+            continue
         if len(pool.slots) > 1 and len(skeleton[pool.slots[0]].shape) > 1:
             slots += pool.slots
             names += [pool.tensors[k] for k in rng.permutation(len(pool.tensors))]
         else:
             placement |= zip(pool.slots, pool.tensors, strict=True)
-            found |= dict.fromkeys(pool.slots, np.inf if len(pool.slots) == 1 else 0.0)
+            found |= dict.fromkeys(pool.slots, np.inf if _all_equal(pool, array) else 0.0)
     if not slots:
-        return WeightsPlacement(placement, found, (0, 0))
+        return WeightsPlacement(placement, found, certain_by(found, chained.placement), (0, 0))
     joint = Joint(skeleton, slots, [array(name) for name in names])
     problem = joint.problem(learned.weights)
     solution = solve(problem, starts=starts, seed=seed)
@@ -87,7 +89,19 @@ def place_by_weights(
     found |= dict(zip(slots, least_sure(joint, learned, solution.placement, solution.ends), strict=True))
     ended = sum(bool(np.isclose(value, solution.value)) for value in solution.starts)
     ladders = tuple(tuple(tuple(slots[k] for k in rung) for rung in ladder.places) for ladder in joint.ladders)
-    return WeightsPlacement(placement, found, (len(solution.starts), ended), ladders)
+    certain = certain_by(found, chained.placement)
+    return WeightsPlacement(placement, found, certain, (len(solution.starts), ended), ladders)
+
+
+def certain_by(margins: Mapping[str, float], uncalibrated: Collection[str]) -> frozenset[str]:
+    """Slots with a margin that leaves no doubt; none of those whose margins are not calibrated."""
+    return frozenset(slot for slot, margin in margins.items() if margin >= CERTAIN and slot not in uncalibrated)
+
+
+def _all_equal(pool: Pool, array: Callable[[str], Float[np.ndarray, ...]]) -> bool:
+    """Whether it does not matter which tensor of a pool stands where: there is one, or they are the same."""
+    first, *others = pool.tensors
+    return all(np.array_equal(array(first), array(name)) for name in others)
 
 
 def least_sure(joint: Joint, learned: Learned, placement: Placement, ends: Sequence[Placement]) -> list[float]:

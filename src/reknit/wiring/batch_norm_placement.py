@@ -1,0 +1,163 @@
+"""Kernels and BatchNorm vectors into the slots of residual units, by the bookkeeping of running statistics.
+
+The units are read off the skeleton (``batch_norm_units``), the placement comes from ``evidence.batch_norm_vectors``.
+Nothing of it is certain: its margins are in nats and not calibrated (docs/wiring.md). It is the rough placement that
+recorded outputs start from, and where the weights alone are asked, the best there is.
+
+Left out: a chain whose kernels share a pool with slots outside of it; convolution first, behind more than one norm.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+
+from reknit.errors import PileError
+from reknit.evidence.batch_norm_books import NOTHING
+from reknit.evidence.batch_norm_errors import relative_log_errors
+from reknit.evidence.batch_norm_moments import Moments, moments_after
+from reknit.evidence.batch_norm_pieces import norm_widths
+from reknit.evidence.batch_norm_search import Place
+from reknit.evidence.batch_norm_vectors import LooseChain, chain_of_tensors, may_scale
+from reknit.evidence.convolution_taps import edge_sums, passed_on
+from reknit.skeleton.skeleton import Skeleton
+from reknit.wiring.batch_norm_units import FIELDS, UnitChain, find_chains
+from reknit.wiring.pools import Pool
+
+Array = Callable[[str], Float[np.ndarray, "..."]]
+
+
+@dataclass(frozen=True)
+class ChainPlacement:
+    """What the books of all chains say.
+
+    Attributes:
+        placement: slot -> tensor, for kernels, gammas, betas, means and variances of the chains.
+        margins: slot -> nats by which the best neighbour with another tensor there, or with the unit elsewhere, is
+            worse. No log-odds: see ``evidence.batch_norm_vectors``.
+        squared_errors: of every entry of the books, in running variances: 0 is perfect, 1 is no use.
+    """
+
+    placement: Mapping[str, str]
+    margins: Mapping[str, float]
+    squared_errors: tuple[float, ...] = ()
+
+
+def place_chains(skeleton: Skeleton, pools: Sequence[Pool], array: Array) -> ChainPlacement:
+    """Place what stands in chains of units with BatchNorm; empty where there are none.
+
+    Args:
+        skeleton: what is to be filled.
+        pools: slots and tensors of one shape.
+        array: the numbers of a tensor, by name.
+    """
+    placement: dict[str, str] = {}
+    margins: dict[str, float] = {}
+    errors: list[float] = []
+    for chain in find_chains(skeleton):
+        left = [pool.without(placement, set(placement)) for pool in pools]
+        found = _place(chain, {slot: pool for pool in left for slot in pool.slots}, array)
+        if found is not None:
+            placement |= found.placement
+            margins |= found.margins
+            errors += found.squared_errors
+    return ChainPlacement(placement, margins, tuple(errors))
+
+
+def _place(chain: UnitChain, pool_of: Mapping[str, Pool], array: Array) -> ChainPlacement | None:
+    kernels = _names(chain, ("kernel",), pool_of)
+    vectors = _names(chain, tuple(FIELDS), pool_of)
+    if len(kernels) != len(_slots(chain, ("kernel",))):
+        return None
+    start = _start(chain, pool_of, array)
+    if start is None and not chain.units[0].shape.norm_first:
+        return None
+    before, at_start = start or (None, {})
+    vectors = [name for name in vectors if name not in at_start.values()]
+    units = [unit.shape for unit in chain.units]
+    try:
+        found = chain_of_tensors(
+            units, [array(name) for name in kernels], [array(name) for name in vectors], eps=chain.eps, start=before
+        )
+    except PileError:  # no arrangement fits the shapes
+        return None
+    placement, margins = _as_slots(chain, found, kernels, vectors)
+    return ChainPlacement(
+        {**at_start, **placement},
+        {**dict.fromkeys(at_start, 0.0), **margins},
+        tuple(map(float, found.squared_errors)),
+    )
+
+
+def _slots(chain: UnitChain, fields: Sequence[str]) -> list[str]:
+    places = itertools.product(fields, range(len(chain.units)), range(len(chain.units[0].layers)))
+    return [slot for slot in itertools.starmap(chain.slot, places) if slot is not None]
+
+
+def _names(chain: UnitChain, fields: Sequence[str], pool_of: Mapping[str, Pool]) -> list[str]:
+    """The tensors of all pools that some slots of a chain are in."""
+    return list(dict.fromkeys(name for slot in _slots(chain, fields) for name in pool_of[slot].tensors))
+
+
+def _as_slots(
+    chain: UnitChain, found: LooseChain, kernels: Sequence[str], vectors: Sequence[str]
+) -> tuple[dict[str, str], dict[str, float]]:
+    placement: dict[str, str] = {}
+    margins: dict[str, float] = {}
+    for field in ("kernel", *FIELDS):
+        names = kernels if field == "kernel" else vectors
+        for (unit, layer), number in np.ndenumerate(getattr(found.placement, field)):
+            slot = chain.slot(field, unit, layer)
+            if slot is not None and number != NOTHING:
+                placement[slot] = names[number]
+                seat = found.margins.seats.get(Place(field, unit, layer), np.inf)
+                margins[slot] = min(float(seat), float(found.margins.order[unit]))
+    return placement, margins
+
+
+def _start(chain: UnitChain, pool_of: Mapping[str, Pool], array: Array) -> tuple[Moments, dict[str, str]] | None:
+    """Mean and variance of the stream before a chain that begins with a convolution, and the norm that they come from.
+
+    Of all gammas and betas that may be that norm's, those under which some kernel of the first unit predicts some mean
+    best. Where the stream has no activation gamma plays no part, and is left open.
+    """
+    norm = chain.start
+    if norm is None or chain.units[0].shape.norm_first:
+        return None
+    slots = {field: norm.slots[name] for field, name in FIELDS.items() if name in norm.slots}
+    if slots.keys() != FIELDS.keys() or any(slot not in pool_of for slot in slots.values()):
+        return None
+    names = pool_of[slots["beta"]].tensors
+    positive = [name for name in names if may_scale(array(name))]
+    linear = chain.start_activation == "identity"
+    first = chain.units[0]
+    width = norm_widths([first.shape])[0][0]
+    sums = [edge_sums(array(name))[0] for name in pool_of[first.layers[0].slots["weight"]].tensors]
+    behind = pool_of[first.norms[0].slots["running_mean"]].tensors
+    best: tuple[float, str, str] | None = None
+    for beta in names:
+        means = [array(name).astype(np.float64) for name in behind if name != beta]
+        targets = np.stack(means) if means else np.zeros((0, width))
+        for gamma in names[:1] if linear else positive:
+            if not linear and gamma == beta:
+                continue
+            moments = _moments(chain, array, gamma, beta)
+            predicted = np.stack([passed_on(each, moments.mean) for each in sums])
+            errors = relative_log_errors(predicted, targets, np.ones_like(targets))
+            if errors.size and (best is None or float(errors.min()) < best[0]):
+                best = float(errors.min()), gamma, beta
+    if best is None:
+        return None
+    _, gamma, beta = best
+    known = {slots["beta"]: beta} if linear else {slots["beta"]: beta, slots["gamma"]: gamma}
+    return _moments(chain, array, gamma, beta), known
+
+
+def _moments(chain: UnitChain, array: Array, gamma: str, beta: str) -> Moments:
+    return moments_after(
+        chain.start_activation, array(beta).astype(np.float64), np.square(array(gamma).astype(np.float64))
+    )

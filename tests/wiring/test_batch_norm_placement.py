@@ -1,0 +1,89 @@
+"""Loose tensors of built-in conv nets into their chains: random weights, statistics counted by torch."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from reknit.skeleton.like import resolve
+from reknit.skeleton.trace import trace
+from reknit.wiring.batch_norm_placement import place_chains
+from reknit.wiring.learned import learned
+from reknit.wiring.matching import match_shapes
+from reknit.wiring.weights_placement import place_by_weights
+
+PREACT = "preact-resnet:inputs=2,stem=12,stages=4x12k3,dimensions=1,outputs=3,bias=true"
+MBCONV = "mbconv:stages=1x8e1-3x12s2e2,head=24,outputs=3,stem=8"
+
+
+def counted(like, seed=0):
+    """Skeleton, pools and tensors of a net whose norms have counted the statistics of one batch."""
+    found = resolve(like)
+    skeleton = trace(found.module, found.inputs, name=like)
+    net = found.module.to_empty(device="cpu").train()
+    rng = np.random.default_rng(seed)
+    with torch.no_grad():
+        for key, value in net.named_parameters():
+            norm = key.rpartition(".")[0].rpartition(".")[2].startswith(("bn", "norm"))
+            drawn = rng.normal(size=value.shape) / max(value[0].numel() if value.ndim else 1, 1) ** 0.5
+            if norm:
+                drawn = rng.uniform(0.5, 1.5, value.shape) if key.endswith("weight") else 0.5 * drawn
+            elif value.ndim == 1:
+                drawn = 0.01 * drawn
+            value.copy_(torch.tensor(drawn))
+        for block in (part for part in net.modules() if hasattr(part, "bn2") and hasattr(part, "conv2")):
+            strengths = torch.tensor(np.exp(rng.normal(0, 0.7, block.bn2.weight.shape)), dtype=torch.float32)
+            block.conv1.weight *= strengths[:, None, None]  # as training leaves them: strong throughout
+            block.bn2.weight *= strengths.sqrt()
+            block.conv2.weight *= strengths[None, :, None]
+        for part in net.modules():
+            if isinstance(part, nn.BatchNorm1d | nn.BatchNorm2d):
+                part.reset_running_stats()
+                part.momentum = None
+        shape = found.inputs[0].shape
+        x = torch.tensor(rng.normal(size=(16, *shape[1:])).cumsum(-1), dtype=torch.float32)
+        net(x / x.std())
+    state = {key: value.numpy() for key, value in net.state_dict().items() if value.ndim}
+    order = rng.permutation(len(state))
+    names = {f"t{k:03d}": list(state)[place] for k, place in enumerate(order)}
+    tensors = {name: state[key] for name, key in names.items()}
+    shapes = {name: tensor.shape for name, tensor in tensors.items()}
+    pools = match_shapes(skeleton, shapes, dict.fromkeys(shapes, "float32"), "pile")
+    return skeleton, pools, tensors, names
+
+
+@pytest.mark.parametrize(("like", "stages"), [(PREACT, 16), (MBCONV, 15)])
+def test_most_of_a_chain_is_found(like, stages):
+    skeleton, pools, tensors, truth = counted(like)
+    found = place_chains(skeleton, pools, tensors.__getitem__)
+    right = {slot for slot, name in found.placement.items() if truth[name] == slot}
+    kernels = {slot for slot in found.placement if skeleton[slot].shape[1:]}
+    assert len(kernels) >= 8
+    assert kernels <= right
+    assert len(right) > 0.7 * len(found.placement)
+    assert len(set(found.placement.values())) == len(found.placement)
+    assert max(found.squared_errors) < 0.2
+    assert found.margins.keys() == found.placement.keys()
+
+
+def test_the_norm_at_the_start_is_found_and_named():
+    skeleton, pools, tensors, truth = counted(MBCONV)
+    found = place_chains(skeleton, pools, tensors.__getitem__)
+    assert truth[found.placement["blocks.0.bn2.bias"]] == "blocks.0.bn2.bias"
+    assert "blocks.0.bn2.weight" not in found.placement  # nothing says which it is
+
+
+def test_placed_by_the_books_is_placed_but_never_certain():
+    skeleton, pools, tensors, _ = counted(PREACT)
+    books = place_chains(skeleton, pools, tensors.__getitem__)
+    result = place_by_weights(skeleton, pools, tensors.__getitem__, learned(), starts=2)
+    assert {slot: result.placement[slot] for slot in books.placement} == dict(books.placement)
+    assert not result.certain & books.placement.keys()
+    assert result.placement.keys() == {slot for pool in pools for slot in pool.slots}
+    for pool in pools:
+        assert sorted(result.placement[slot] for slot in pool.slots) == sorted(pool.tensors)
+
+
+def test_nets_without_chains_are_left_alone():
+    skeleton, pools, tensors, _ = counted("mlp:sizes=5-5-5-2")
+    assert place_chains(skeleton, pools, tensors.__getitem__).placement == {}
