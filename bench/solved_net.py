@@ -44,6 +44,7 @@ class SolvedNet:
         tensors: slot -> numbers, the true ones.
         module: what answers when the tensors are put into it; on the meta device unless it holds numbers of its own.
         examples: what one forward pass takes, on the meta device.
+        weights_of: the network in ``bench.solved_piles`` that has the same weights, if any but the one of this name.
     """
 
     name: str
@@ -52,6 +53,7 @@ class SolvedNet:
     tensors: Mapping[str, np.ndarray]
     module: nn.Module
     examples: tuple[Tensor, ...]
+    weights_of: str = ""
 
     @classmethod
     def of(
@@ -61,11 +63,12 @@ class SolvedNet:
         skeleton: Skeleton,
         tensors: Mapping[str, np.ndarray],
         module: nn.Module | None = None,
+        weights_of: str = "",
     ) -> SolvedNet:
         """With the inputs that its module takes; the module is the skeleton's own where none is given."""
         resolved = resolve(like)
         examples = positional(resolved.module, resolved.inputs)
-        return cls(name, like, skeleton, tensors, resolved.module if module is None else module, examples)
+        return cls(name, like, skeleton, tensors, module or resolved.module, examples, weights_of)
 
     @property
     def size(self) -> int:

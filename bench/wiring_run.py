@@ -66,7 +66,7 @@ def run(solved_net: SolvedNet, setting: str, seed: int, budget: float, limit: fl
     rows = ROWS[setting]
     line: dict[str, Any] = {"name": solved_net.name, "setting": setting, "seed": seed, "budget": budget}
     line |= {"check": solved_net.check_seconds(rows or CHECKED, seed), "size": solved_net.size}
-    evidence = evidence_file(solved_net.name)
+    evidence = evidence_file(solved_net.weights_of or solved_net.name)
     with scratch() as folder:
         slot_of = solved_net.scatter(folder / "pile.safetensors", seed)
         data = folder / "record.npz" if rows else None
