@@ -13,7 +13,7 @@ from reknit.wiring.matching import match_shapes
 from reknit.wiring.weights_placement import place_by_weights
 
 PREACT = "preact-resnet:inputs=2,stem=12,stages=4x12k3,dimensions=1,outputs=3,bias=true"
-MBCONV = "mbconv:stages=1x8e1-3x12s2e2,head=24,outputs=3,stem=8"
+MBCONV = "mbconv:stages=1x8e1-3x12s2e2-1x16e2,head=24,outputs=3,stem=20"
 
 
 def counted(like, seed=0):
@@ -52,15 +52,16 @@ def counted(like, seed=0):
     return skeleton, pools, tensors, names
 
 
-@pytest.mark.parametrize(("like", "stages"), [(PREACT, 16), (MBCONV, 15)])
-def test_most_of_a_chain_is_found(like, stages):
-    skeleton, pools, tensors, truth = counted(like)
+@pytest.mark.parametrize("seed", [0, 1])
+@pytest.mark.parametrize(("like", "least"), [(PREACT, 1.0), (MBCONV, 0.6)])  # by chance 1 of 4, 1 of 3
+def test_most_of_a_chain_is_found(like, least, seed):
+    skeleton, pools, tensors, truth = counted(like, seed)
     found = place_chains(skeleton, pools, tensors.__getitem__)
     right = {slot for slot, name in found.placement.items() if truth[name] == slot}
     kernels = {slot for slot in found.placement if skeleton[slot].shape[1:]}
     assert len(kernels) >= 8
-    assert kernels <= right
-    assert len(right) > 0.7 * len(found.placement)
+    assert len(kernels & right) >= least * len(kernels)
+    assert len(right) > 0.6 * len(found.placement)
     assert len(set(found.placement.values())) == len(found.placement)
     assert max(found.squared_errors) < 0.2
     assert found.margins.keys() == found.placement.keys()

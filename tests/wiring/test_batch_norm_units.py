@@ -9,7 +9,7 @@ from reknit.skeleton.trace import trace
 from reknit.wiring.batch_norm_units import find_chains
 
 PREACT = "preact-resnet:inputs=2,stem=8,stages=2x8k3-3x16k3s2,dimensions=1,outputs=3"
-MBCONV = "mbconv:stages=1x8e1-2x12s2-1x16,head=24,outputs=3,stem=8"
+MBCONV = "mbconv:stages=1x8e1-2x12s2e6-1x16e6,head=24,outputs=3,stem=16"
 BOTTLENECK = "bottleneck-resnet:stages=3x8-2x16s2,stem=8,outputs=3"
 
 
@@ -28,6 +28,9 @@ def test_units_that_begin_with_a_norm():
     assert all(unit.shape.norm_first and unit.shape.adds and unit.shape.activation == "relu" for unit in second.units)
     assert second.units[0].shape.shapes == ((16, 16, 3), (16, 16, 3))
     assert second.start is None
+    assert [chain.end.slots["weight"] for chain in (first, second)] == ["stages.1.0.bn1.weight", "norm.weight"]
+    assert second.slot("mean", 2, 0) == "norm.running_mean"
+    assert second.slot("kernel", 2, 0) is None
     assert first.eps == 1e-5
     assert first.slot("kernel", 1, 0) == "stages.0.1.conv1.weight"
     assert first.slot("bias", 1, 0) is None
@@ -43,6 +46,7 @@ def test_inverted_bottlenecks_run_through_the_stages():
     assert chain.start is not None
     assert chain.start.slots["bias"] == "blocks.0.bn2.bias"
     assert (chain.start_activation, chain.eps) == ("identity", 1e-3)
+    assert chain.end is None
 
 
 def test_bottlenecks_with_an_activation_on_the_stream():

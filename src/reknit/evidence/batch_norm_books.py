@@ -51,6 +51,8 @@ NORMALITY = 0.01
 class Placement:
     """Which tensor stands where; numbers into the lists of ``Books``, one row a unit, one column a layer.
 
+    One more row, where the norms come first, holds in its first column the norm that reads the stream behind them all.
+
     Attributes:
         kernel: of convolution k.
         bias: of convolution k; ``NOTHING`` where it has none, or none is known.
@@ -141,7 +143,7 @@ class Books:
     def total(self, placement: Placement) -> float:
         """The sum of all entries, in nats; smaller is better."""
         nats = sum(entry.nats for entry in self.entries(placement))
-        for row in placement.kernel.tolist():
+        for row in placement.kernel[: len(self.units)].tolist():
             nats += sum(self.bond(pair).nats for pair in pairwise(row))
         return float(nats)
 
@@ -150,7 +152,7 @@ class Books:
         table = np.stack([getattr(placement, name) for name in FIELDS], axis=2).tolist()
         readings = iter(self.readings(table))
         found: list[Entry] = []
-        for i, unit in enumerate(table):
+        for i, unit in enumerate(table[: len(self.units)]):
             for k in self.unit.between:
                 source, target = (k, k + 1) if self.unit.norm_first else (k - 1, k)
                 found.append(self.inside((*unit[k][:2], *unit[source][2:4], *unit[target][4:])))
@@ -182,13 +184,13 @@ class Books:
 
     def unit_errors(self, placement: Placement) -> Float[np.ndarray, " units"]:
         """The largest squared error among the entries of each unit; an entry between two units counts for both."""
-        count = len(placement.kernel)
+        count = len(self.units)
         worst = np.zeros(count)
         errors = iter(self.squared_errors(placement))
         for i in range(count):
             for _ in self.unit.between:
                 worst[i] = max(worst[i], next(errors))
-            if self.unit.norm_first and i + 1 < count:
+            if self.unit.norm_first and i + 1 < len(placement.kernel):
                 worst[i : i + 2] = np.maximum(worst[i : i + 2], next(errors))
             elif not self.unit.norm_first and (i or self.start is not None):
                 worst[i] = max(worst[i], next(errors))

@@ -15,7 +15,7 @@ import numpy as np
 from reknit.evidence.batch_norm_books import FIELDS, NOTHING, TINY, Placement
 from reknit.evidence.batch_norm_errors import relative_log_errors
 from reknit.evidence.batch_norm_moments import Moments, moments_after
-from reknit.evidence.batch_norm_pieces import Unit, norm_widths
+from reknit.evidence.batch_norm_pieces import Unit, all_widths
 from reknit.evidence.batch_norm_sites import LooseBooks, standing
 from reknit.evidence.batch_norm_triples import Fit, best_fit, clearest_fits, ends_of
 from reknit.evidence.convolution_taps import passed_on
@@ -32,20 +32,29 @@ class Dealer:
         books: of its tensors.
         scales: vectors that may be gammas and variances.
         shifts: vectors that may be betas and means.
+        end: whether a norm reads the stream behind all units: one more row.
 
     Attributes:
         table: units x layers x the fields of a placement; ``NOTHING`` where no tensor stands yet.
     """
 
-    def __init__(self, units: Sequence[Unit], books: LooseBooks, scales: Sequence[int], shifts: Sequence[int]) -> None:
+    def __init__(
+        self,
+        units: Sequence[Unit],
+        books: LooseBooks,
+        scales: Sequence[int],
+        shifts: Sequence[int],
+        *,
+        end: bool = False,
+    ) -> None:
         self.units = units
         self.books = books
-        self.widths = norm_widths(units)
+        self.widths = all_widths(units, end=end)
         self.scales, self.shifts = set(scales), set(shifts)
         self.kernels = set(range(len(books.shapes)))
         self.first = units[0].norm_first
         self.layers = len(units[0])
-        self.table = np.full((len(units), self.layers, len(FIELDS)), NOTHING)
+        self.table = np.full((len(self.widths), self.layers, len(FIELDS)), NOTHING)
 
     def placement(self) -> Placement:
         """All places filled."""
@@ -101,18 +110,18 @@ class Dealer:
             behind = sorted(self.shifts)
             return best_fit(kernel, sums, self.books.betas, scales, shifts, behind, self.units[0].activation, rise=rise)
 
-        fits = clearest_fits(sorted(self.kernels), len(self.units) - 1, fit)
+        fits = clearest_fits(sorted(self.kernels), len(self.table) - 1, fit)
         fits = self._with_sources(fits)
         after = {entry.base: entry for entry in fits}
         heads = sorted(set(after) - {entry.mean for entry in fits}, key=lambda base: _length(after, base), reverse=True)
         unit = 0
         for head in heads:
             base = head
-            while unit < len(self.units):
+            while unit < len(self.table):
                 self._put(unit, 0, mean=base)
                 entry = after.get(base)
                 unit += 1
-                if entry is None:
+                if entry is None or unit > len(self.units):
                     break
                 self._put(unit - 1, self.layers - 1, kernel=entry.kernel, gamma=entry.gamma, beta=entry.beta)
                 base = entry.mean
@@ -222,7 +231,7 @@ class Dealer:
 
     def _deal_growth(self) -> None:
         """Norm first: variances to the first norms, as they grow along the stream; those that disturb it are left."""
-        width, count = self.widths[0][0], len(self.units)
+        width, count = self.widths[0][0], len(self.table)
         items = [k for k in self.scales if len(self.books.variances[k]) == width]
         items.sort(key=lambda k: float(np.mean(np.log(np.maximum(self.books.variances[k], TINY)))))
         while len(items) > count:
@@ -234,7 +243,7 @@ class Dealer:
     def _growth(self, items: Sequence[int]) -> float:
         """What it costs when these are the variances of the stream, one after the other."""
         nats = sum(self.books.rise(before, behind) for before, behind in pairwise(items))
-        for i, item in enumerate(items[: len(self.units)]):
+        for i, item in enumerate(items[: len(self.table)]):
             nats += self.books.site(standing(self._with(i, 0, "variance", item), 0, self.first))
         return nats
 

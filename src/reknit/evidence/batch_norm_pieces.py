@@ -79,3 +79,9 @@ def norm_widths(units: Sequence[Unit]) -> list[list[int]]:
     """Channels of every norm of every unit; the stream keeps its width where the norm comes first."""
     written = [[shape[0] for shape in unit.shapes] for unit in units]
     return [[row[-1], *row[:-1]] for row in written] if units[0].norm_first else written
+
+
+def all_widths(units: Sequence[Unit], *, end: bool) -> list[list[int]]:
+    """The same, with a row for the norm behind them all, where there is one (norms first only)."""
+    widths = norm_widths(units)
+    return [*widths, widths[-1][:1]] if end else widths

@@ -83,7 +83,8 @@ class LooseBooks(Books):
             behind = table[i + 1, 0, 4:] if i + 1 < len(table) else _NO_NORM
             key = unit.tobytes() + behind.tobytes()
             if key not in self._units:
-                self._units[key] = self._unit(unit.tolist(), behind.tolist())
+                last = i == len(self.units)
+                self._units[key] = self._end(unit.tolist()) if last else self._unit(unit.tolist(), behind.tolist())
             nats += self._units[key]
         if not self.unit.norm_first:
             nats += self._stream_spreads(table.tolist())
@@ -102,6 +103,10 @@ class LooseBooks(Books):
             nats += self.step((*unit[-1][:4], unit[0][4], NOTHING, behind[0], NOTHING)).nats
             nats += self.rise(unit[0][5], behind[1])
         return nats + sum(self.site(standing(unit, k, self.unit.norm_first)) for k in layers)
+
+    def _end(self, unit: list[list[int]]) -> float:
+        """What the norm behind all units costs by itself."""
+        return self.site(standing(unit, 0, norm_first=True))
 
     def site(self, key: tuple[int, ...]) -> float:
         """What one site costs, in nats."""

@@ -28,7 +28,7 @@ from reknit.errors import PileError
 from reknit.evidence.batch_norm_books import Placement
 from reknit.evidence.batch_norm_deal import Dealer
 from reknit.evidence.batch_norm_moments import Moments
-from reknit.evidence.batch_norm_pieces import Unit, norm_widths
+from reknit.evidence.batch_norm_pieces import Unit, all_widths
 from reknit.evidence.batch_norm_search import Margins, Neighbourhood, Place, Seat, improve, margins
 from reknit.evidence.batch_norm_sites import LooseBooks
 
@@ -61,6 +61,7 @@ def chain_of_tensors(
     *,
     eps: float = 1e-5,
     start: Moments | None = None,
+    end: bool = False,
 ) -> LooseChain:
     """Place every kernel, and of the vectors those that are gammas, betas, means and variances of these units.
 
@@ -70,6 +71,8 @@ def chain_of_tensors(
         vectors: at least four for every norm; the others (biases) stay unplaced.
         eps: of the norms.
         start: mean and variance of the stream before the first unit; needed where the convolution comes first.
+        end: whether one more norm reads the stream behind all units; only where norms come first. The placement has one
+            more row then, and its vectors are among the vectors.
 
     Raises:
         PileError: the counts do not fit, or no arrangement fits the shapes.
@@ -83,9 +86,10 @@ def chain_of_tensors(
             "Give the tensors of these units, and no other kernels",
         )
     books = LooseBooks(units, kernels, vectors, eps=eps, start=start)
-    scales, shifts = _by_sign(vectors, units)
-    placement = Dealer(units, books, scales, shifts).placement()
-    hood = _neighbourhood(units, placement, vectors, scales, shifts)
+    widths = all_widths(units, end=end and units[0].norm_first)
+    scales, shifts = _by_sign(vectors, widths)
+    placement = Dealer(units, books, scales, shifts, end=len(widths) > len(units)).placement()
+    hood = _neighbourhood(units, widths, placement, vectors, scales, shifts)
     placement = improve(placement, books.total, hood)
     return LooseChain(
         placement,
@@ -100,10 +104,10 @@ def may_scale(vector: Vector) -> bool:
     return float((vector < 0).mean()) <= NEGATIVE
 
 
-def _by_sign(vectors: Sequence[Vector], units: Sequence[Unit]) -> tuple[list[int], list[int]]:
+def _by_sign(vectors: Sequence[Vector], widths: Sequence[Sequence[int]]) -> tuple[list[int], list[int]]:
     """What may be a gamma or a variance, and what a beta or a mean: by the share of negatives, width by width."""
     needed: dict[int, int] = {}
-    for row in norm_widths(units):
+    for row in widths:
         for width in row:
             needed[width] = needed.get(width, 0) + 2
     scales: list[int] = []
@@ -126,17 +130,23 @@ def _by_sign(vectors: Sequence[Vector], units: Sequence[Unit]) -> tuple[list[int
 
 
 def _neighbourhood(
-    units: Sequence[Unit], placement: Placement, vectors: Sequence[Vector], scales: Sequence[int], shifts: Sequence[int]
+    units: Sequence[Unit],
+    widths: Sequence[Sequence[int]],
+    placement: Placement,
+    vectors: Sequence[Vector],
+    scales: Sequence[int],
+    shifts: Sequence[int],
 ) -> Neighbourhood:
     """Kernels of one shape; gammas and variances, betas and means of one width; fits as bundles."""
     pools: dict[tuple[str, object], list[Seat]] = {}
     bundles: dict[object, list[Seat]] = {}
-    widths = norm_widths(units)
+    for i, row in enumerate(widths):
+        for k, width in enumerate(row):
+            for name, use in (("gamma", "scale"), ("variance", "scale"), ("beta", "shift"), ("mean", "shift")):
+                pools.setdefault((use, width), []).append((Place(name, i, k),))
     for i, unit in enumerate(units):
         for k, shape in enumerate(unit.shapes):
             pools.setdefault(("kernel", shape), []).append((Place("kernel", i, k),))
-            for name, kind in (("gamma", "scale"), ("variance", "scale"), ("beta", "shift"), ("mean", "shift")):
-                pools.setdefault((kind, widths[i][k]), []).append((Place(name, i, k),))
             source = k if unit.norm_first else k - 1
             if source >= 0:
                 inner = [Place("kernel", i, k), Place("gamma", i, source), Place("beta", i, source)]
@@ -147,10 +157,10 @@ def _neighbourhood(
     placed = (placement.gamma, placement.beta, placement.mean, placement.variance)
     standing = {int(number) for numbers in placed for number in numbers.ravel()}
     spares = []
-    for kind, width in pools:
+    for kind, size in pools:
         allowed = {"scale": scales, "shift": shifts}.get(kind, ())
-        spares.append(tuple(k for k in allowed if k not in standing and len(vectors[k]) == width))
-    kinds = [(unit.shapes, unit.adds) for unit in units]
+        spares.append(tuple(k for k in allowed if k not in standing and len(vectors[k]) == size))
+    kinds = [(unit.shapes, unit.adds) for unit in units] + [((), False)] * (len(widths) - len(units))
     return Neighbourhood(
         tuple(tuple(seats) for seats in pools.values()),
         tuple(spares),

@@ -81,7 +81,12 @@ def _place(chain: UnitChain, pool_of: Mapping[str, Pool], array: Array) -> Chain
     units = [unit.shape for unit in chain.units]
     try:
         found = chain_of_tensors(
-            units, [array(name) for name in kernels], [array(name) for name in vectors], eps=chain.eps, start=before
+            units,
+            [array(name) for name in kernels],
+            [array(name) for name in vectors],
+            eps=chain.eps,
+            start=before,
+            end=chain.end is not None,
         )
     except PileError:  # no arrangement fits the shapes
         return None
@@ -111,8 +116,8 @@ def _as_slots(
     for field in ("kernel", *FIELDS):
         names = kernels if field == "kernel" else vectors
         for (unit, layer), number in np.ndenumerate(getattr(found.placement, field)):
-            slot = chain.slot(field, unit, layer)
-            if slot is not None and number != NOTHING:
+            slot = chain.slot(field, unit, layer) if number != NOTHING else None
+            if slot is not None:
                 placement[slot] = names[number]
                 seat = found.margins.seats.get(Place(field, unit, layer), np.inf)
                 margins[slot] = min(float(seat), float(found.margins.order[unit]))

@@ -68,11 +68,13 @@ class UnitChain:
         units: in the order of the forward pass, two at least.
         start: the norm behind which the stream begins, where the convolution comes first; None: several, or unknown.
         start_activation: between that norm and the first unit.
+        end: the norm that reads the stream behind all units, where norms come first and there is one.
     """
 
     units: tuple[UnitSlots, ...]
     start: Use | None
     start_activation: str
+    end: Use | None = None
 
     @property
     def eps(self) -> float:
@@ -82,6 +84,8 @@ class UnitChain:
 
     def slot(self, field: str, unit: int, layer: int) -> str | None:
         """The slot of a field of the books: ``kernel``, ``bias``, ``gamma``, ...; None if there is none."""
+        if unit == len(self.units):
+            return None if self.end is None or field not in FIELDS else self.end.slots.get(FIELDS[field])
         one = self.units[unit]
         if field in FIELDS:
             return one.norms[layer].slots.get(FIELDS[field])
@@ -164,7 +168,7 @@ def _chains(skeleton: Skeleton, units: list[tuple[Use, ...]], sums: set[int]) ->
                 break
             row.append(behind[0])
         taken |= {unit[0].step for unit in row}
-        chain = _chain(skeleton, row, sums)
+        chain = _chain(skeleton, row, sums, left)
         if chain is not None and len(row) > 1:
             yield chain
 
@@ -183,7 +187,7 @@ def _at_the_end(skeleton: Skeleton, left: set[int], like: tuple[Use, ...]) -> li
     return [tuple(path)] if _alternates(tuple(path)) else []
 
 
-def _chain(skeleton: Skeleton, row: list[tuple[Use, ...]], sums: set[int]) -> UnitChain | None:
+def _chain(skeleton: Skeleton, row: list[tuple[Use, ...]], sums: set[int], left: set[int]) -> UnitChain | None:
     inside = {_activation(use) for unit in row for use in unit[1:] if use.operation in LAYERS}
     stream = {_activation(unit[0]) for unit in row[1:]}
     bent = {_activation(use) for unit in row for use in unit if use.operation == NORM and use.step != unit[0].step}
@@ -208,7 +212,10 @@ def _chain(skeleton: Skeleton, row: list[tuple[Use, ...]], sums: set[int]) -> Un
         return None
     sources = [skeleton.uses[step] for step in row[0][0].sources]
     start = sources[0] if len(sources) == 1 and sources[0].operation == NORM else None
-    return UnitChain(tuple(slots), start, _activation(row[0][0]))
+    readers = [use for use in skeleton.uses if use.operation == NORM and set(use.sources) == left and not use.bent]
+    whole = [use for use in readers if set(FIELDS.values()) <= use.slots.keys()]
+    end = whole[0] if len(whole) == 1 and row[0][0].operation == NORM else None
+    return UnitChain(tuple(slots), start, _activation(row[0][0]), end)
 
 
 def _whole(skeleton: Skeleton, use: Use) -> bool:
