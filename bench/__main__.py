@@ -5,7 +5,10 @@ from __future__ import annotations
 import importlib
 import sys
 
-BENCHES = ("puzzle", "random_starts", "covering", "few_rows", "scaling", "commands", "wiring")
+BENCHES = (
+    *("puzzle", "random_starts", "covering", "few_rows", "scaling", "commands"),
+    *("wiring", "foreign_modules", "key_mapping"),
+)
 
 
 def main(argv: list[str]) -> int:

@@ -90,8 +90,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     asked = parser.parse_args(argv)
     found = []
     for name in asked.names or FOREIGN:
-        reason = lacking(name)
-        if reason:
+        if reason := lacking(name):
             print(reason, flush=True)
             continue
         net = foreign_net(name)

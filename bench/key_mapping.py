@@ -1,21 +1,22 @@
 """The same checkpoints, renamed in three ways, mapped to their slots by reknit and by weightbridge (PyPI).
 
-    python -m bench.key_mapping [NAME...]          default: gpt2-6-0 minilm
+    python -m bench.key_mapping [NAME...] [--ways ...] [--rows 0 2] [--budget 60]      default: gpt2-6-0 minilm
 
     renamed    every part of a key has another name, numbers and nesting stay: another implementation's names
     shuffled   the same, with the numbers of the layers shuffled
     stripped   t.0000, t.0001, ... in random order: nothing is left of the names
 
-reknit never looks at a name. Right, wrong and refused are counted over all keys; weightbridge maps all keys or none.
+reknit never looks at a name; it is asked with the weights alone, and with a few recorded outputs. Right, wrong and
+refused are counted over all keys, of reknit's answer over what it calls certain; weightbridge maps all keys or none.
 """
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import io
+import itertools
 import re
-import sys
-import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -23,10 +24,12 @@ from pathlib import Path
 import numpy as np
 from safetensors.numpy import save_file
 
-from bench.solved_piles import like_of, solved
-from bench.wiring_run import evidence_without
-from reknit.wiring.options import WiringOptions
-from reknit.wiring.verb import wire
+from bench.common import scratch
+from bench.solved_net import SolvedNet
+from bench.wiring_run import ROWS, evidence_file, in_a_process, lacking
+from bench.wiring_run import net as solved_net
+
+WAYS = ("renamed", "shuffled", "stripped")
 
 
 def renamed(keys: Sequence[str], how: str, seed: int = 0) -> dict[str, str]:
@@ -56,39 +59,68 @@ def by_weightbridge(pile: Mapping[str, np.ndarray], empty: Mapping[str, np.ndarr
         return f"{type(error).__name__}: {str(error).strip().splitlines()[0][:90] if str(error).strip() else ''}"
 
 
+def by_reknit(net: SolvedNet, pile: Path, old: Mapping[str, str], data: Path | None, asked: Asked) -> str:
+    """Counts in words; stops where a key reported certain is wrong."""
+    evidence = evidence_file(net.name)
+    request = {"pile": str(pile), "data": data and str(data), "like": net.like, "seed": 0, "budget": asked.budget}
+    answer = in_a_process(request | {"evidence": evidence and str(evidence)}, asked.limit)
+    if "placement" not in answer:
+        return f"0 right, 0 wrong, {len(net.tensors)} refused ({answer})"
+    place = {slot: net.tensors[old[piece]] for slot, piece in answer["placement"].items()}
+    right = {slot for slot, tensor in place.items() if np.array_equal(net.tensors[slot], tensor)}
+    certain = set(answer["certain"])
+    wrong = certain - right
+    assert not wrong or net.computes_the_same(place, seed=0), f"{net.name}: {len(wrong)} certain keys are wrong"
+    elsewhere = f" ({len(wrong)} of the right ones by function alone)" if wrong else ""
+    return (
+        f"{len(certain)} right{elsewhere}, 0 wrong, {len(place) - len(certain)} refused (not certain); "
+        f"its proposal is right for {len(right)}; {answer['verdict']}, {answer['seconds']:.1f} s"
+    )
+
+
+class Asked(argparse.Namespace):
+    """The options."""
+
+    names: list[str]
+    ways: list[str]
+    rows: list[int]
+    budget: float
+    limit: float
+
+
 def main(argv: Sequence[str] | None = None) -> None:
     """Every network, renamed in every way."""
-    names = list(sys.argv[1:] if argv is None else argv) or ["gpt2-6-0", "minilm"]
-    for name in names:
-        _, tensors = solved(name)
-        for how in ("renamed", "shuffled", "stripped"):
-            new = renamed(list(tensors), how)
-            old = {value: key for key, value in new.items()}
-            pile = {new[key]: np.asarray(tensor, order="C") for key, tensor in tensors.items()}
-            pile = dict(sorted(pile.items()))
-            started = time.perf_counter()
-            theirs = by_weightbridge(pile, {key: np.zeros_like(tensor) for key, tensor in tensors.items()})
-            took = time.perf_counter() - started
-            if isinstance(theirs, str):
-                told = f"0 right, 0 wrong, {len(tensors)} refused ({theirs})"
-            else:
-                right = sum(np.array_equal(theirs[key], tensors[key]) for key in tensors)
-                told = f"{right} right, {len(tensors) - right} wrong, 0 refused"
-            print(f"{name} {how}: weightbridge {told}, {took:.1f} s", flush=True)
-            with tempfile.TemporaryDirectory() as folder:
-                path = Path(folder) / "pile.safetensors"
-                save_file(pile, path)
-                started = time.perf_counter()
-                wiring = wire(path, None, WiringOptions(like=like_of(name)), evidence=evidence_without(name))
-                took = time.perf_counter() - started
-            certain = [placed for placed in wiring.slots if placed.certain]
-            right = sum(np.array_equal(tensors[old[placed.piece]], tensors[placed.slot]) for placed in certain)
-            best = sum(np.array_equal(tensors[old[placed.piece]], tensors[placed.slot]) for placed in wiring.slots)
-            told = (
-                f"{right} right, {len(certain) - right} wrong, {len(wiring.slots) - len(certain)} refused (not certain)"
-            )
-            print(f"{name} {how}: reknit {told}; its proposal is right for {best}; {took:.1f} s", flush=True)
-            assert right == len(certain), f"{name}: a key reported certain is wrong"
+    parser = argparse.ArgumentParser(prog="python -m bench key_mapping")
+    parser.add_argument("names", nargs="*", default=[])
+    parser.add_argument("--ways", nargs="*", choices=WAYS, default=list(WAYS))
+    parser.add_argument("--rows", type=int, nargs="*", default=[0, ROWS["few"]], help="recorded rows; 0: weights alone")
+    parser.add_argument("--budget", type=float, default=60.0)
+    parser.add_argument("--limit", type=float, default=600.0, help="seconds after which a run of reknit is stopped")
+    asked = parser.parse_args(argv, namespace=Asked())
+    for name, how in itertools.product(asked.names or ["gpt2-6-0", "minilm"], asked.ways):
+        if reason := lacking(name):
+            print(reason, flush=True)
+            continue
+        net = solved_net(name)
+        old = {value: key for key, value in renamed(list(net.tensors), how).items()}
+        pile = {new: np.asarray(net.tensors[old[new]], order="C") for new in sorted(old)}
+        started = time.perf_counter()
+        theirs = by_weightbridge(pile, {key: np.zeros_like(tensor) for key, tensor in net.tensors.items()})
+        took = time.perf_counter() - started
+        if isinstance(theirs, str):
+            told = f"0 right, 0 wrong, {len(pile)} refused ({theirs})"
+        else:
+            right = sum(np.array_equal(theirs[key], tensor) for key, tensor in net.tensors.items())
+            told = f"{right} right, {len(pile) - right} wrong, 0 refused"
+        print(f"{name} {how}: weightbridge {told}, {took:.1f} s", flush=True)
+        with scratch() as folder:
+            save_file(pile, folder / "pile.safetensors")
+            for rows in asked.rows:
+                data = folder / "record.npz" if rows else None
+                if data is not None:
+                    net.record(data, rows, seed=0)
+                told = by_reknit(net, folder / "pile.safetensors", old, data, asked)
+                print(f"{name} {how}: reknit, {f'{rows} recorded rows' if rows else 'weights'}: {told}", flush=True)
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ import statistics
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from safetensors.numpy import save_file
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from reknit.skeleton.guess_inputs import Inputs, on_meta, refusal
+from reknit.skeleton.guess_inputs import Inputs
 from reknit.skeleton.like import resolve
 from reknit.skeleton.skeleton import Skeleton
 from reknit.wiring.recording import tensors_in
@@ -41,7 +42,7 @@ class SolvedNet:
         name: as the bench calls it.
         like: what ``--like`` is told.
         skeleton: its slots.
-        tensors: slot -> numbers, the true ones.
+        tensors: slot -> numbers, the true ones; slots that have no effect, such as counters, may have none.
         module: what answers when the tensors are put into it; on the meta device unless it holds numbers of its own.
         examples: what one forward pass takes, on the meta device.
         weights_of: the network in ``bench.solved_piles`` that has the same weights, if any but the one of this name.
@@ -86,14 +87,21 @@ class SolvedNet:
     def draw(self, rows: int, seed: int) -> tuple[Tensor, ...]:
         """Random inputs: tokens, letters, or normal numbers; whole numbers behind the first input are zeros."""
         generator = torch.Generator().manual_seed(seed)
-        shapes = [longer(example) for example in self.examples]
-        longest = tuple(torch.zeros(shape, dtype=e.dtype) for shape, e in zip(shapes, self.examples, strict=True))
-        if refusal(resolve(self.like).module, on_meta(longest)):
-            shapes = [tuple(example.shape) for example in self.examples]
         return tuple(
             self._drawn(place, (rows, *shape[1:]), example.is_floating_point(), generator)
-            for place, (shape, example) in enumerate(zip(shapes, self.examples, strict=True))
+            for place, (shape, example) in enumerate(zip(self.shapes, self.examples, strict=True))
         )
+
+    @cached_property
+    def shapes(self) -> tuple[tuple[int, ...], ...]:
+        """Of a batch of inputs: longer than the examples, where the network takes that."""
+        shapes = tuple(map(longer, self.examples))
+        zeros = [torch.zeros(shape, dtype=e.dtype) for shape, e in zip(shapes, self.examples, strict=True)]
+        try:
+            self.answer(self.tensors, zeros)
+        except (IndexError, RuntimeError):  # there are fewer positions; the meta device would not say so
+            return tuple(tuple(example.shape) for example in self.examples)
+        return shapes
 
     def _drawn(self, place: int, shape: tuple[int, ...], is_float: bool, generator: torch.Generator) -> Tensor:
         if is_float and is_letters(shape):
@@ -109,11 +117,12 @@ class SolvedNet:
     def answer(
         self, tensors: Mapping[str, np.ndarray], inputs: Sequence[Tensor], dtype: torch.dtype = torch.float32
     ) -> list[Tensor]:
-        """What the network answers with these tensors in its slots."""
+        """What the network answers with these tensors in its slots, zeros in those without effect that have none."""
         state: dict[str, Tensor] = {}
         for slot in self.skeleton.slots:
-            value = cast(torch.from_numpy(np.asarray(tensors[slot.key], order="C")), dtype)
-            state |= dict.fromkeys((slot.key, *slot.aliases), value)
+            given = tensors.get(slot.key)
+            value = torch.zeros(slot.shape) if given is None else torch.from_numpy(np.asarray(given, order="C"))
+            state |= dict.fromkeys((slot.key, *slot.aliases), cast(value, dtype))
         module = self.module.to(dtype)
         with torch.no_grad():
             return tensors_in(functional_call(module, state, tuple(cast(x, dtype) for x in inputs)))

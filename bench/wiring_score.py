@@ -87,8 +87,8 @@ def tally(
 def counted(skeleton: Skeleton, tensors: Mapping[str, np.ndarray]) -> list[str]:
     """The slots in which a wrong tensor could stand."""
     pools: dict[tuple[object, ...], list[str]] = {}
-    for slot in skeleton.slots:
-        pools.setdefault((tensors[slot.key].shape, tensors[slot.key].dtype.str), []).append(slot.key)
+    for key in (slot.key for slot in skeleton.slots if slot.key in tensors):
+        pools.setdefault((tensors[key].shape, tensors[key].dtype.str), []).append(key)
     return [
         key
         for pool in pools.values()
