@@ -8,7 +8,8 @@ a line for each network and setting; C is one check, a forward pass of the true 
 where none are recorded). Memory is that of the process at its peak; what it grew by is told in sizes of all tensors. A
 run *fails* if there is no answer, or, with outputs, another function, or, without, a matrix in a wrong slot.
 
-A network whose weights are not at hand is skipped with a sentence. Runs are kept in ``bench/out/wiring.jsonl`` and not repeated while the code is the same.
+A network whose weights are not at hand is skipped with a sentence. Runs are kept in ``bench/out/wiring.jsonl`` and not
+repeated while the code is the same.
 """
 
 from __future__ import annotations
