@@ -183,6 +183,7 @@ def _by_outputs(
         record.inputs,
         record.outputs,
         link=options.known_link,
+        beliefs=weights.beliefs,
         ladders=weights.ladders,
         noise=options.noise or 0.0,
         budget=options.budget,

@@ -2,14 +2,15 @@
 
 Chains of units with BatchNorm are put in order by its bookkeeping (``batch_norm_placement``). Other matrices on a
 stream go where one objective over all of them is highest (``joint``); a pool of one slot, or of equal tensors, needs no
-evidence. Tensors with one axis or none are left in the order of the pile: nothing here tells them apart, and
-their margin is 0. Margins are those of the least sure member of the committee (``learned``).
+evidence. Tensors with one axis follow, given the matrices (``vector_beliefs``); what no evidence speaks of is left in
+the order of the pile, with margin 0. Margins are those of the least sure member of the committee (``learned``);
+vectors have margins of their own, and are never certain.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from jaxtyping import Float
@@ -20,6 +21,7 @@ from reknit.wiring.batch_norm_placement import place_chains
 from reknit.wiring.joint import Joint
 from reknit.wiring.learned import Learned
 from reknit.wiring.pools import Pool
+from reknit.wiring.vector_beliefs import believe, vector_weights
 
 CERTAIN = 4.5
 """Margin from which a slot is reported certain: above every wrong slot's on nets left out of the learning.
@@ -38,6 +40,7 @@ class WeightsPlacement:
         certain: the slots whose margin leaves no doubt.
         climbs: how many searches there were, and how many ended at the placement.
         ladders: rungs of slots that repeat in depth and may be exchanged as a whole.
+        beliefs: slot -> tensor -> chance, for slots with one axis that anything is known of.
     """
 
     placement: Mapping[str, str]
@@ -45,6 +48,7 @@ class WeightsPlacement:
     certain: frozenset[str]
     climbs: tuple[int, int]
     ladders: tuple[tuple[tuple[str, ...], ...], ...] = ()
+    beliefs: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
 
 
 def place_by_weights(
@@ -55,6 +59,7 @@ def place_by_weights(
     *,
     seed: int = 0,
     starts: int = 16,
+    vectors: Mapping[str, float] | None = None,
 ) -> WeightsPlacement:
     """Place every tensor of a pile.
 
@@ -65,6 +70,7 @@ def place_by_weights(
         learned: what each kind of evidence weighs.
         seed: of the order in which the pile is looked at, and of the search; where the pile has ties it decides.
         starts: number of climbs.
+        vectors: what each kind of evidence weighs for tensors with one axis; None: what reknit comes with.
     """
     rng = np.random.default_rng(seed)
     chained = place_chains(skeleton, pools, array)
@@ -80,17 +86,26 @@ def place_by_weights(
         else:
             placement |= zip(pool.slots, pool.tensors, strict=True)
             found |= dict.fromkeys(pool.slots, np.inf if _all_equal(pool, array) else 0.0)
-    if not slots:
-        return WeightsPlacement(placement, found, certain_by(found, chained.placement), (0, 0))
-    joint = Joint(skeleton, slots, [array(name) for name in names])
-    problem = joint.problem(learned.weights)
-    solution = solve(problem, starts=starts, seed=seed)
-    placement |= {slot: names[k] for slot, k in zip(slots, solution.placement, strict=True)}
-    found |= dict(zip(slots, least_sure(joint, learned, solution.placement, solution.ends), strict=True))
-    ended = sum(bool(np.isclose(value, solution.value)) for value in solution.starts)
-    ladders = tuple(tuple(tuple(slots[k] for k in rung) for rung in ladder.places) for ladder in joint.ladders)
+    climbs: tuple[int, int] = (0, 0)
+    ladders: tuple[tuple[tuple[str, ...], ...], ...] = ()
+    if slots:
+        joint = Joint(skeleton, slots, [array(name) for name in names])
+        solution = solve(joint.problem(learned.weights), starts=starts, seed=seed)
+        placement |= {slot: names[k] for slot, k in zip(slots, solution.placement, strict=True)}
+        found |= dict(zip(slots, least_sure(joint, learned, solution.placement, solution.ends), strict=True))
+        climbs = len(solution.starts), sum(bool(np.isclose(value, solution.value)) for value in solution.starts)
+        ladders = tuple(tuple(tuple(slots[k] for k in rung) for rung in ladder.places) for ladder in joint.ladders)
+    beliefs: dict[str, Mapping[str, float]] = {}
+    for pool in (each.without(placement, set(chained.placement)) for each in pools):
+        if len(pool.slots) < 2 or len(skeleton[pool.slots[0]].shape) != 1 or _all_equal(pool, array):
+            continue
+        said = believe(skeleton, pool, array, placement, vector_weights() if vectors is None else vectors)
+        if said is not None:
+            placement |= said.placement
+            found |= said.margins
+            beliefs |= said.beliefs
     certain = certain_by(found, chained.placement)
-    return WeightsPlacement(placement, found, certain, (len(solution.starts), ended), ladders)
+    return WeightsPlacement(placement, found, certain, climbs, ladders, beliefs)
 
 
 def certain_by(margins: Mapping[str, float], uncalibrated: Collection[str]) -> frozenset[str]:
