@@ -6,7 +6,8 @@ cannot decide it leaves to the next; the last ones fill every place, if only by 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import operator
+from collections.abc import Callable, Collection, Sequence
 from itertools import pairwise
 from typing import TypeVar
 
@@ -33,6 +34,7 @@ class Dealer:
         scales: vectors that may be gammas and variances.
         shifts: vectors that may be betas and means.
         end: whether a norm reads the stream behind all units: one more row.
+        inside: kernels that may stand between two norms; None: all, the clearest fits decide.
 
     Attributes:
         table: units x layers x the fields of a placement; ``NOTHING`` where no tensor stands yet.
@@ -46,12 +48,14 @@ class Dealer:
         shifts: Sequence[int],
         *,
         end: bool = False,
+        inside: Collection[int] | None = None,
     ) -> None:
         self.units = units
         self.books = books
         self.widths = all_widths(units, end=end)
         self.scales, self.shifts = set(scales), set(shifts)
         self.kernels = set(range(len(books.shapes)))
+        self.inside = self.kernels if inside is None else set(inside)
         self.first = units[0].norm_first
         self.layers = len(units[0])
         self.table = np.full((len(self.widths), self.layers, len(FIELDS)), NOTHING)
@@ -81,7 +85,7 @@ class Dealer:
     def _inside_fits(self) -> list[Fit]:
         """The fits of kernels between two norms; their tensors count as dealt."""
         shapes = {unit.shapes[k] for unit in self.units for k in unit.between}
-        kernels = [k for k in sorted(self.kernels) if self.books.shapes[k] in shapes]
+        kernels = [k for k in sorted(self.kernels & self.inside) if self.books.shapes[k] in shapes]
 
         def fit(kernel: int, taken: Sequence[Fit]) -> Fit | None:
             used = {number for entry in taken for number in entry[2:]}
@@ -272,6 +276,26 @@ class Dealer:
 
             for (i, k), item in _matched(places, items, cost):
                 self._put(i, k, **{name: item})
+
+
+def inside_by_difference(
+    units: Sequence[Unit], books: LooseBooks, scales: Sequence[int], shifts: Sequence[int]
+) -> list[int] | None:
+    """The kernels whose best fit between two norms is clearer than their best fit on the stream, by difference.
+
+    None where shapes tell them apart, or the convolution comes first.
+    """
+    shapes = {unit.shapes[k] for unit in units for k in unit.between}
+    if not units[0].norm_first or not shapes & {unit.shapes[-1] for unit in units}:
+        return None
+    differences: dict[int, float] = {}
+    for kernel in (k for k, shape in enumerate(books.shapes) if shape in shapes):
+        activation, sums = units[0].activation, books.sums[kernel][::3]
+        inside = best_fit(kernel, sums, books.betas, scales, shifts, shifts, activation)
+        rise = best_fit(kernel, sums, books.betas, scales, shifts, shifts, activation, rise=operator.ne)
+        if inside is not None and rise is not None:
+            differences[kernel] = inside.error - rise.error
+    return sorted(differences, key=differences.__getitem__)[: len(units) * len(units[0].between)]
 
 
 def _length(after: dict[int, Fit], base: int) -> int:

@@ -26,9 +26,9 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Float
 
-from reknit.evidence.batch_norm_books import FIELDS, NOTHING, TINY, Books, Placement
+from reknit.evidence.batch_norm_books import FIELDS, NORMALITY, NOTHING, TINY, Books, Placement
 from reknit.evidence.batch_norm_moments import Moments, moments_after
-from reknit.evidence.batch_norm_pieces import Unit
+from reknit.evidence.batch_norm_pieces import Unit, norm_widths
 from reknit.evidence.convolution_taps import passed_on, read_units, tap_powers, written_units
 
 Vector = Float[np.ndarray, " channels"]
@@ -91,6 +91,12 @@ class LooseBooks(Books):
             table[:, :, _VARIANCE] = NOTHING  # an error must not look small because a large variance was put beside it
             nats += sum(entry.nats for entry in self.readings(table.tolist()))
         return nats
+
+    def nats(self, placement: Placement) -> float:
+        """The total and what the errors say once variances have their places: for comparing ends of searches."""
+        half = np.mean(norm_widths(self.units)) / 2
+        errors = self.squared_errors(placement)
+        return self.total(placement) + float(half * np.log(errors + NORMALITY).sum())
 
     def _unit(self, unit: list[list[int]], behind: list[int]) -> float:
         """What the entries cost that depend on one unit, and on the first norm of the next."""

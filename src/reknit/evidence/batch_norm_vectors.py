@@ -5,6 +5,9 @@
 2. fits (``batch_norm_triples``): (gamma, beta, mean) around every kernel between two norms, then for the kernels on the
    stream: norm first (gamma, beta, mean, next mean), joined to a path; convolution first, place by place from a known
    start, (kernel, mean) by what the stream has become, and with it the last beta of the unit before;
+   where kernels on the stream have the shape of those inside, two ways of telling them apart are tried: whose fit
+   inside is clearest, and whose fit inside is the clearer of its two (the mean before the first unit is often about 0,
+   and the first kernel on the stream then fits inside as well);
 3. fits are joined to units where kernels share hidden units, and what is left over is dealt out, by the cost of sites
    (``batch_norm_sites``);
 4. exchanges and moves while the books get better (``batch_norm_search``).
@@ -18,7 +21,7 @@ margins: they rank the places, but on small networks wrong ones were seen with m
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,13 +29,15 @@ from jaxtyping import Float
 
 from reknit.errors import PileError
 from reknit.evidence.batch_norm_books import Placement
-from reknit.evidence.batch_norm_deal import Dealer
+from reknit.evidence.batch_norm_deal import Dealer, inside_by_difference
 from reknit.evidence.batch_norm_moments import Moments
 from reknit.evidence.batch_norm_pieces import Unit, all_widths
 from reknit.evidence.batch_norm_search import Margins, Neighbourhood, Place, Seat, improve, margins
 from reknit.evidence.batch_norm_sites import LooseBooks
 
 Vector = Float[np.ndarray, " channels"]
+CLOSED = 0.02
+"""A squared error above which another way of dealing is tried."""
 NEGATIVE = 0.1
 """The largest share of negative entries of a vector that may scale or divide."""
 
@@ -88,9 +93,18 @@ def chain_of_tensors(
     books = LooseBooks(units, kernels, vectors, eps=eps, start=start)
     widths = all_widths(units, end=end and units[0].norm_first)
     scales, shifts = _by_sign(vectors, widths)
-    placement = Dealer(units, books, scales, shifts, end=len(widths) > len(units)).placement()
-    hood = _neighbourhood(units, widths, placement, vectors, scales, shifts)
-    placement = improve(placement, books.total, hood)
+
+    def dealt(inside: Collection[int] | None) -> tuple[Placement, Neighbourhood]:
+        end = len(widths) > len(units)
+        first = Dealer(units, books, scales, shifts, end=end, inside=inside).placement()
+        hood = _neighbourhood(units, widths, first, vectors, scales, shifts)
+        return improve(first, books.total, hood), hood
+
+    placement, hood = dealt(None)
+    inside = inside_by_difference(units, books, scales, shifts)
+    if inside is not None and books.squared_errors(placement).max(initial=0.0) > CLOSED:
+        other = dealt(inside)
+        placement, hood = min((placement, hood), other, key=lambda found: books.nats(found[0]))
     return LooseChain(
         placement,
         books.squared_errors(placement),
