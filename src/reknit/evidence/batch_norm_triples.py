@@ -16,9 +16,9 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
-from reknit.evidence.batch_norm_errors import FLOOR, relative_log_errors
+from reknit.evidence.batch_norm_errors import FLOOR
 from reknit.evidence.batch_norm_moments import moments_after
 from reknit.evidence.convolution_taps import passed_on
 
@@ -86,9 +86,7 @@ def best_fit(
     for scale in probes:
         after = moments_after(activation, shift, vectors[scale] ** 2).mean
         for edge in sums:
-            errors = relative_log_errors(passed_on(edge, after), targets, np.ones_like(targets))
-            count = min(KEPT, errors.size - 1)
-            pairs |= set(np.argpartition(errors, count, axis=None)[:count].tolist()) if count else {0}
+            pairs |= set(_closest(passed_on(edge, after), targets, KEPT).tolist())
     return _refined(
         kernel,
         sums,
@@ -97,6 +95,26 @@ def best_fit(
         [(shifts[k // len(ends)], *ends[k % len(ends)]) for k in sorted(pairs)],
         activation,
     )
+
+
+def _closest(
+    predicted: Float[np.ndarray, "betas channels"], targets: Float[np.ndarray, "ends channels"], count: int
+) -> Int[np.ndarray, " count"]:
+    """Where the relative error is least: numbers into the flattened matrix, betas x ends.
+
+    Least error is greatest p m / (p^2 + m^2), which takes no logarithm; and so many columns whose best is at least some
+    value bound it from below, so only few entries are compared.
+    """
+    first, second = predicted.astype(np.float32), targets.astype(np.float32)
+    sizes = (first**2).sum(1)[:, None] + (second**2).sum(1)
+    nearness = (first @ second.T) / np.maximum(sizes, np.finfo(np.float32).tiny)
+    if nearness.size <= count:
+        return np.arange(nearness.size)
+    tops = nearness.max(0)
+    bound = np.partition(tops, -count)[-count] if len(tops) > count else -np.inf
+    found = np.flatnonzero(nearness.ravel() >= bound)
+    best = np.argpartition(-nearness.ravel()[found], count - 1)[:count] if len(found) > count else np.arange(len(found))
+    return np.asarray(found[best])
 
 
 def _refined(
