@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from jaxtyping import Float
@@ -28,6 +28,8 @@ from reknit.skeleton.skeleton import Skeleton
 from reknit.wiring.batch_norm_units import FIELDS, UnitChain, find_chains
 from reknit.wiring.pools import Pool
 
+TRUST = {"kernel": 0.99, "mean": 0.95, "gamma": 0.85, "beta": 0.85, "variance": 0.85}
+"""How likely a tensor is right where the books put it, about: shares of SpliceAI 1 and of a net trained on digits."""
 Array = Callable[[str], Float[np.ndarray, "..."]]
 
 
@@ -40,11 +42,13 @@ class ChainPlacement:
         margins: slot -> nats by which the best neighbour with another tensor there, or with the unit elsewhere, is
             worse. No log-odds: see ``evidence.batch_norm_vectors``.
         squared_errors: of every entry of the books, in running variances: 0 is perfect, 1 is no use.
+        beliefs: slot -> tensor -> how likely, for a search that goes on from here.
     """
 
     placement: Mapping[str, str]
     margins: Mapping[str, float]
     squared_errors: tuple[float, ...] = ()
+    beliefs: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
 
 
 def place_chains(skeleton: Skeleton, pools: Sequence[Pool], array: Array) -> ChainPlacement:
@@ -58,6 +62,7 @@ def place_chains(skeleton: Skeleton, pools: Sequence[Pool], array: Array) -> Cha
     placement: dict[str, str] = {}
     margins: dict[str, float] = {}
     errors: list[float] = []
+    beliefs: dict[str, Mapping[str, float]] = {}
     for chain in find_chains(skeleton):
         left = [pool.without(placement, set(placement)) for pool in pools]
         found = _place(chain, {slot: pool for pool in left for slot in pool.slots}, array)
@@ -65,7 +70,8 @@ def place_chains(skeleton: Skeleton, pools: Sequence[Pool], array: Array) -> Cha
             placement |= found.placement
             margins |= found.margins
             errors += found.squared_errors
-    return ChainPlacement(placement, margins, tuple(errors))
+            beliefs |= found.beliefs
+    return ChainPlacement(placement, margins, tuple(errors), beliefs)
 
 
 def _place(chain: UnitChain, pool_of: Mapping[str, Pool], array: Array) -> ChainPlacement | None:
@@ -90,12 +96,20 @@ def _place(chain: UnitChain, pool_of: Mapping[str, Pool], array: Array) -> Chain
         )
     except PileError:  # no arrangement fits the shapes
         return None
-    placement, margins = _as_slots(chain, found, kernels, vectors)
+    placement, margins, trust = _as_slots(chain, found, kernels, vectors)
+    beliefs = {slot: _belief(name, pool_of[slot].tensors, trust[slot]) for slot, name in placement.items()}
     return ChainPlacement(
         {**at_start, **placement},
         {**dict.fromkeys(at_start, 0.0), **margins},
         tuple(map(float, found.squared_errors)),
+        beliefs,
     )
+
+
+def _belief(placed: str, names: Sequence[str], trust: float) -> dict[str, float]:
+    """The one that was placed, or else any of the others."""
+    others = [name for name in names if name != placed]
+    return {placed: trust, **dict.fromkeys(others, (1 - trust) / max(len(others), 1))}
 
 
 def _slots(chain: UnitChain, fields: Sequence[str]) -> list[str]:
@@ -110,18 +124,20 @@ def _names(chain: UnitChain, fields: Sequence[str], pool_of: Mapping[str, Pool])
 
 def _as_slots(
     chain: UnitChain, found: LooseChain, kernels: Sequence[str], vectors: Sequence[str]
-) -> tuple[dict[str, str], dict[str, float]]:
+) -> tuple[dict[str, str], dict[str, float], dict[str, float]]:
+    """By slot: what stands there, by how many nats, and how far that is to be trusted."""
     placement: dict[str, str] = {}
     margins: dict[str, float] = {}
-    for field in ("kernel", *FIELDS):
-        names = kernels if field == "kernel" else vectors
-        for (unit, layer), number in np.ndenumerate(getattr(found.placement, field)):
-            slot = chain.slot(field, unit, layer) if number != NOTHING else None
+    trust: dict[str, float] = {}
+    for part in ("kernel", *FIELDS):
+        names = kernels if part == "kernel" else vectors
+        for (unit, layer), number in np.ndenumerate(getattr(found.placement, part)):
+            slot = chain.slot(part, unit, layer) if number != NOTHING else None
             if slot is not None:
-                placement[slot] = names[number]
-                seat = found.margins.seats.get(Place(field, unit, layer), np.inf)
+                placement[slot], trust[slot] = names[number], TRUST[part]
+                seat = found.margins.seats.get(Place(part, unit, layer), np.inf)
                 margins[slot] = min(float(seat), float(found.margins.order[unit]))
-    return placement, margins
+    return placement, margins, trust
 
 
 def _start(chain: UnitChain, pool_of: Mapping[str, Pool], array: Array) -> tuple[Moments, dict[str, str]] | None:

@@ -19,6 +19,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from reknit.errors import TableError
 from reknit.wiring.links import LINKS, Link, LinkName, find_link
+from reknit.wiring.written_out_norms import WrittenOutNorms
 
 Values = Mapping[str, Tensor]
 Rows = Float[Tensor, "rows outputs"]
@@ -148,8 +149,8 @@ class Recording:
         return float("inf") if math.isnan(total) else total
 
     def graph(self, values: Values) -> Rows:
-        """As ``answers``, with attention written out: its fused forms have no derivatives in batches."""
-        with sdpa_kernel(SDPBackend.MATH):
+        """As ``answers``, with attention and BatchNorms written out: fused, they lack some derivatives."""
+        with sdpa_kernel(SDPBackend.MATH), WrittenOutNorms():
             return self.answers(values)
 
     def groups(self, most: int, numbers: int, generator: torch.Generator) -> Iterator[Recording]:

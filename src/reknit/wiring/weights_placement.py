@@ -21,6 +21,7 @@ from reknit.wiring.batch_norm_placement import place_chains
 from reknit.wiring.joint import Joint
 from reknit.wiring.learned import Learned
 from reknit.wiring.pools import Pool
+from reknit.wiring.rivals import Move, rival_moves
 from reknit.wiring.vector_beliefs import believe, vector_weights
 
 CERTAIN = 4.5
@@ -40,7 +41,8 @@ class WeightsPlacement:
         certain: the slots whose margin leaves no doubt.
         climbs: how many searches there were, and how many ended at the placement.
         ladders: rungs of slots that repeat in depth and may be exchanged as a whole.
-        beliefs: slot -> tensor -> chance, for slots with one axis that anything is known of.
+        beliefs: slot -> tensor -> chance, for slots that anything is known of.
+        rivals: moves of matrices that the weights do not rule out, the likeliest first.
     """
 
     placement: Mapping[str, str]
@@ -49,6 +51,7 @@ class WeightsPlacement:
     climbs: tuple[int, int]
     ladders: tuple[tuple[tuple[str, ...], ...], ...] = ()
     beliefs: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    rivals: tuple[Move, ...] = ()
 
 
 def place_by_weights(
@@ -88,14 +91,16 @@ def place_by_weights(
             found |= dict.fromkeys(pool.slots, np.inf if _all_equal(pool, array) else 0.0)
     climbs: tuple[int, int] = (0, 0)
     ladders: tuple[tuple[tuple[str, ...], ...], ...] = ()
+    rivals: tuple[Move, ...] = ()
     if slots:
         joint = Joint(skeleton, slots, [array(name) for name in names])
-        solution = solve(joint.problem(learned.weights), starts=starts, seed=seed)
+        problem = joint.problem(learned.weights)
+        solution = solve(problem, starts=starts, seed=seed)
         placement |= {slot: names[k] for slot, k in zip(slots, solution.placement, strict=True)}
         found |= dict(zip(slots, least_sure(joint, learned, solution.placement, solution.ends), strict=True))
         climbs = len(solution.starts), sum(bool(np.isclose(value, solution.value)) for value in solution.starts)
         ladders = tuple(tuple(tuple(slots[k] for k in rung) for rung in ladder.places) for ladder in joint.ladders)
-    beliefs: dict[str, Mapping[str, float]] = {}
+    beliefs = dict(chained.beliefs)
     for pool in (each.without(placement, set(chained.placement)) for each in pools):
         if len(pool.slots) < 2 or len(skeleton[pool.slots[0]].shape) != 1 or _all_equal(pool, array):
             continue
@@ -105,7 +110,7 @@ def place_by_weights(
             found |= said.margins
             beliefs |= said.beliefs
     certain = certain_by(found, chained.placement)
-    return WeightsPlacement(placement, found, certain, climbs, ladders, beliefs)
+    return WeightsPlacement(placement, found, certain, climbs, ladders, beliefs, rivals)
 
 
 def certain_by(margins: Mapping[str, float], uncalibrated: Collection[str]) -> frozenset[str]:
