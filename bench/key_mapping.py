@@ -26,7 +26,7 @@ from safetensors.numpy import save_file
 
 from bench.common import scratch
 from bench.solved_net import SolvedNet
-from bench.wiring_run import ROWS, evidence_file, in_a_process, lacking
+from bench.wiring_run import ROWS, in_a_process, lacking, request_of
 from bench.wiring_run import net as solved_net
 
 WAYS = ("renamed", "shuffled", "stripped")
@@ -61,9 +61,7 @@ def by_weightbridge(pile: Mapping[str, np.ndarray], empty: Mapping[str, np.ndarr
 
 def by_reknit(net: SolvedNet, pile: Path, old: Mapping[str, str], data: Path | None, asked: Asked) -> str:
     """Counts in words; stops where a key reported certain is wrong."""
-    evidence = evidence_file(net.name)
-    request = {"pile": str(pile), "data": data and str(data), "like": net.like, "seed": 0, "budget": asked.budget}
-    answer = in_a_process(request | {"evidence": evidence and str(evidence)}, asked.limit)
+    answer = in_a_process(request_of(net, pile, data, 0, asked.budget), asked.limit)
     if "placement" not in answer:
         return f"0 right, 0 wrong, {len(net.tensors)} refused ({answer})"
     place = {slot: net.tensors[old[piece]] for slot, piece in answer["placement"].items()}

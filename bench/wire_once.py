@@ -1,9 +1,9 @@
 """One wiring in a process of its own, so that its memory can be told: ``python -m bench.wire_once REQUEST``.
 
-REQUEST is a JSON object: ``pile``, ``data`` (or null), ``like``, ``seed``, ``budget``, ``evidence`` (a file, or null
-for what reknit comes with). Prints one JSON object: verdict, reason, slots, whether there is a residual, seconds, and
-memory in bytes: ``before`` the wiring, with everything imported, and at its ``peak``. What reknit refuses is told as
-``refused``.
+REQUEST is a JSON object: ``pile``, ``data`` (or null), ``like``, ``seed``, ``budget``, and what evidence weighs, for
+matrices in ``evidence`` and for vectors in ``vectors`` (a file each, or null for what reknit comes with). Prints one
+JSON object: verdict, reason, placement, the slots that are certain, seconds, and memory in bytes: ``before`` the
+wiring, with everything imported, and at its ``peak``. What reknit refuses is told as ``refused``.
 """
 
 from __future__ import annotations
@@ -15,11 +15,12 @@ import sys
 import time
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 from reknit.errors import ReknitError
 from reknit.skeleton import like, trace  # noqa: F401  loaded now: memory before the wiring is that of the libraries
-from reknit.wiring import output_placement  # noqa: F401
-from reknit.wiring.learned import from_json
+from reknit.wiring import output_placement, weights_placement  # noqa: F401
+from reknit.wiring.learned import Learned, from_json
 from reknit.wiring.options import WiringOptions
 from reknit.wiring.verb import wire
 
@@ -37,6 +38,15 @@ def peak_bytes() -> int:
 def run(request: dict[str, Any]) -> dict[str, Any]:
     """The wiring that was asked for."""
     evidence = request["evidence"] and from_json(json.loads(Path(request["evidence"]).read_text(encoding="utf-8")))
+    if request["vectors"]:  # the verb has no argument for them
+        weights = json.loads(Path(request["vectors"]).read_text(encoding="utf-8"))
+        with mock.patch.object(weights_placement, "vector_weights", return_value=weights):
+            return wired(request, evidence)
+    return wired(request, evidence)
+
+
+def wired(request: dict[str, Any], evidence: Learned | None) -> dict[str, Any]:
+    """The answer, or the refusal."""
     options = WiringOptions(like=request["like"], seed=request["seed"], budget=request["budget"])
     before = peak_bytes()
     started = time.perf_counter()

@@ -29,7 +29,7 @@ NAMES = (
     *(f"{architecture}-6-{seed}" for architecture in ("gpt2", "llama") for seed in range(3)),
     *(f"spliceai-{seed}" for seed in range(1, 6)),
     *(f"efficientnet-lite{size}" for size in range(3)),
-    *(f"preact-8-{seed}" for seed in range(3)),
+    *(f"preact-8-{seed}" for seed in range(3, 6)),
 )
 FOLDERS = ("architectures", "containers", "evidence", "skeleton", "solvers", "wiring")
 

@@ -12,11 +12,14 @@ import hashlib
 import json
 import subprocess
 import sys
+from collections.abc import Callable, Mapping, Sequence
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 from bench.common import OUT, ROOT, scratch
 from bench.learn_evidence import committee
+from bench.learn_vectors import examples, fit
 from bench.solved_net import SolvedNet
 from bench.solved_piles import CHECKPOINTS, PUBLISHED, like_of, solved
 from bench.wiring_score import Tally, score
@@ -48,16 +51,36 @@ def net(name: str) -> SolvedNet:
 
 def evidence_file(name: str) -> Path | None:
     """The weights of evidence learned without this network, kept in ``bench/out``; None: the shipped ones."""
-    shipped = learned()
-    if name not in shipped.source:
+    shipped = as_json(learned())
+    return _without(name, "learned", shipped, lambda others: as_json(committee(others)))
+
+
+def vectors_file(name: str) -> Path | None:
+    """The same for the weights of what tells vectors apart."""
+    shipped = json.loads(files("reknit.wiring").joinpath("vector_weights.json").read_text(encoding="utf-8"))
+    return _without(name, "vectors", shipped, lambda others: fit([examples(each) for each in others]))
+
+
+def _without(
+    name: str, kind: str, shipped: Mapping[str, Any], learn: Callable[[Sequence[str]], Mapping[str, Any]]
+) -> Path | None:
+    source: list[str] = shipped["learned from"]
+    if name not in source:
         return None
-    state = hashlib.sha256(json.dumps(as_json(shipped)).encode()).hexdigest()[:8]
-    path = OUT / f"learned-without-{name}-{state}.json"
+    state = hashlib.sha256(json.dumps(shipped).encode()).hexdigest()[:8]
+    path = OUT / f"{kind}-without-{name}-{state}.json"
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
-        others = [each for each in shipped.source if each != name]
-        path.write_text(json.dumps(as_json(committee(others))), encoding="utf-8")
+        path.write_text(json.dumps(learn([each for each in source if each != name])), encoding="utf-8")
     return path
+
+
+def request_of(net: SolvedNet, pile: Path, data: Path | None, seed: int, budget: float) -> dict[str, Any]:
+    """What ``bench.wire_once`` is asked: nothing it weighs evidence with was learned from this network."""
+    whose = net.weights_of or net.name
+    paths = {"pile": pile, "data": data, "evidence": evidence_file(whose), "vectors": vectors_file(whose)}
+    told = {key: path and str(path) for key, path in paths.items()}
+    return {**told, "like": net.like, "seed": seed, "budget": budget}
 
 
 def run(solved_net: SolvedNet, setting: str, seed: int, budget: float, limit: float) -> dict[str, Any]:
@@ -73,20 +96,12 @@ def run(solved_net: SolvedNet, setting: str, seed: int, budget: float, limit: fl
     rows = ROWS[setting]
     line: dict[str, Any] = {"name": solved_net.name, "setting": setting, "seed": seed, "budget": budget}
     line |= {"check": solved_net.check_seconds(rows or CHECKED, seed), "size": solved_net.size}
-    evidence = evidence_file(solved_net.weights_of or solved_net.name)
     with scratch() as folder:
         slot_of = solved_net.scatter(folder / "pile.safetensors", seed)
         data = folder / "record.npz" if rows else None
         if data is not None:
             solved_net.record(data, rows, seed, outputs=setting != "inputs")
-        request = {
-            "pile": str(folder / "pile.safetensors"),
-            "data": data and str(data),
-            "like": solved_net.like,
-            "seed": seed,
-            "budget": budget,
-            "evidence": evidence and str(evidence),
-        }
+        request = request_of(solved_net, folder / "pile.safetensors", data, seed, budget)
         answer = in_a_process(request, limit)
         answer = {key: told.replace(f"{folder}/", "") if key in NO_ANSWER else told for key, told in answer.items()}
     if "placement" not in answer:

@@ -108,7 +108,7 @@ def test_wiring_a_scattered_network_tells_slots_and_memory(tmp_path):
     slot_of = net.scatter(tmp_path / "pile.safetensors", seed=0)
     net.record(tmp_path / "inputs.npz", 2, seed=0, outputs=False)
     request = {"pile": str(tmp_path / "pile.safetensors"), "data": None, "like": net.like, "seed": 0}
-    request |= {"budget": 5.0, "evidence": None}
+    request |= {"budget": 5.0, "evidence": None, "vectors": None}
     answer = run(request)
     assert sorted(answer["placement"]) == sorted(net.tensors)
     assert sorted(answer["placement"].values()) == sorted(slot_of)
