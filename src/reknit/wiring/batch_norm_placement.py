@@ -1,5 +1,6 @@
 """Kernels and BatchNorm vectors into the slots of residual units, by the bookkeeping of running statistics.
 
+Vectors of norms outside of chains are told apart by their signs alone.
 The units are read off the skeleton (``batch_norm_units``), the placement comes from ``evidence.batch_norm_vectors``.
 Nothing of it is certain: its margins are in nats and not calibrated (docs/wiring.md). It is the rough placement that
 recorded outputs start from, and where the weights alone are asked, the best there is.
@@ -25,7 +26,8 @@ from reknit.evidence.batch_norm_search import Place
 from reknit.evidence.batch_norm_vectors import LooseChain, chain_of_tensors, may_scale
 from reknit.evidence.convolution_taps import edge_sums, passed_on
 from reknit.skeleton.skeleton import Skeleton
-from reknit.wiring.batch_norm_units import FIELDS, UnitChain, find_chains
+from reknit.solvers.assignment import best_matching
+from reknit.wiring.batch_norm_units import FIELDS, NORM, UnitChain, find_chains
 from reknit.wiring.pools import Pool
 
 TRUST = {"kernel": 0.99, "mean": 0.95, "gamma": 0.85, "beta": 0.85, "variance": 0.85}
@@ -38,7 +40,8 @@ class ChainPlacement:
     """What the books of all chains say.
 
     Attributes:
-        placement: slot -> tensor, for kernels, gammas, betas, means and variances of the chains.
+        placement: slot -> tensor, for kernels, gammas, betas, means and variances of the chains, and for what else is
+            in the pools of variances.
         margins: slot -> nats by which the best neighbour with another tensor there, or with the unit elsewhere, is
             worse. No log-odds: see ``evidence.batch_norm_vectors``.
         squared_errors: of every entry of the books, in running variances: 0 is perfect, 1 is no use.
@@ -71,7 +74,28 @@ def place_chains(skeleton: Skeleton, pools: Sequence[Pool], array: Array) -> Cha
             margins |= found.margins
             errors += found.squared_errors
             beliefs |= found.beliefs
-    return ChainPlacement(placement, margins, tuple(errors), beliefs)
+    rest = _by_sign(skeleton, [pool.without(placement, set(placement)) for pool in pools], array)
+    margins |= dict.fromkeys(rest, 0.0)
+    return ChainPlacement({**placement, **rest}, margins, tuple(errors), beliefs)
+
+
+def _by_sign(skeleton: Skeleton, pools: Sequence[Pool], array: Array) -> dict[str, str]:
+    """What stands in no chain but shares a pool with norms: no variance may be negative, and gammas seldom are.
+
+    A negative variance makes every answer undefined, and a search by outputs could not begin.
+    """
+    kinds = {key: name for use in skeleton.uses if use.operation == NORM for name, key in use.slots.items()}
+    placement: dict[str, str] = {}
+    for pool in pools:
+        found = [kinds.get(slot, "") for slot in pool.slots]
+        if "running_var" not in found:
+            continue
+        shares = np.array([float((array(name) < 0).mean()) for name in pool.tensors])
+        costs = {"running_var": shares + 10 * (shares > 0), "weight": shares}
+        table = np.stack([costs.get(kind, -shares) for kind in found])
+        columns = best_matching(-table)
+        placement |= {slot: pool.tensors[k] for slot, k in zip(pool.slots, columns.tolist(), strict=True)}
+    return placement
 
 
 def _place(chain: UnitChain, pool_of: Mapping[str, Pool], array: Array) -> ChainPlacement | None:
