@@ -76,7 +76,20 @@ def place_chains(skeleton: Skeleton, pools: Sequence[Pool], array: Array) -> Cha
             beliefs |= found.beliefs
     rest = _by_sign(skeleton, [pool.without(placement, set(placement)) for pool in pools], array)
     margins |= dict.fromkeys(rest, 0.0)
-    return ChainPlacement({**placement, **rest}, margins, tuple(errors), beliefs)
+    return ChainPlacement({**placement, **rest}, margins, tuple(errors), _possible(skeleton, pools, beliefs, array))
+
+
+def _possible(
+    skeleton: Skeleton, pools: Sequence[Pool], beliefs: Mapping[str, Mapping[str, float]], array: Array
+) -> dict[str, Mapping[str, float]]:
+    """The beliefs, with nothing negative for a variance; where nothing is believed of one, all others are alike."""
+    possible = dict(beliefs)
+    variances = {use.slots.get("running_var") for use in skeleton.uses if use.operation == NORM}
+    for pool in pools:
+        for slot in (each for each in pool.slots if each in variances):
+            said = beliefs.get(slot, dict.fromkeys(pool.tensors, 1.0))
+            possible[slot] = {name: share for name, share in said.items() if not (array(name) < 0).any()}
+    return possible
 
 
 def _by_sign(skeleton: Skeleton, pools: Sequence[Pool], array: Array) -> dict[str, str]:
