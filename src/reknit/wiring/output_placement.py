@@ -21,6 +21,7 @@ from reknit.wiring.output_proof import OutputProof, prove_recording
 from reknit.wiring.output_search import run
 from reknit.wiring.pools import Pool, check_pools
 from reknit.wiring.recording import Recording, single
+from reknit.wiring.rivals import Move
 from reknit.wiring.scale_prior import scale_prior, scaling_slots
 from reknit.wiring.search_state import Search, Stage
 from reknit.wiring.soft_assignment import Matrix
@@ -59,6 +60,7 @@ def place(
     link: LinkName | None = None,
     beliefs: Mapping[str, Mapping[str, float]] | None = None,
     ladders: Sequence[Ladder] = (),
+    rivals: Sequence[Move] = (),
     noise: float = 0.0,
     budget: float | None = None,
     seed: int = 0,
@@ -76,6 +78,7 @@ def place(
         link: what lies between answer and record; None: found out.
         beliefs: slot -> tensor -> how likely, up to a factor, where something is known; None: from the numbers alone.
         ladders: rungs of slots that may be exchanged as a whole, tensors too large for mixtures above all.
+        rivals: moves from the given placement to others that may be as right, the likeliest first.
         noise: standard deviation of noise that the outputs are known to carry.
         budget: seconds for the search; the proof comes on top. None: no limit.
         seed: of inputs and directions that are drawn.
@@ -100,6 +103,7 @@ def place(
         whole=[pool for pool in opened if pool not in mixed],
         priors=[_prior(pool, tensors, beliefs or {}) for pool in mixed],
         ladders=ladders,
+        rivals=rivals,
         generator=torch.Generator().manual_seed(seed),
         deadline=began + (float("inf") if budget is None else budget),
         began=began,

@@ -9,6 +9,7 @@ import numpy as np
 
 from reknit.wiring.output_enumeration import MOST, arrangements, try_all
 from reknit.wiring.output_mending import exchange_whole, mend
+from reknit.wiring.output_rivals import settle
 from reknit.wiring.output_rounds import assign
 from reknit.wiring.search_state import Search, State
 from reknit.wiring.soft_assignment import sinkhorn_log
@@ -33,14 +34,19 @@ def run(search: Search) -> None:
     if arrangements(search) <= MOST:
         try_all(search)
         return
-    start = _start(search, error)
-    state = start
+    given, rivals = dict(search.placement), search.rivals
+    state = start = _start(search, error)
     for rows, fresh in ATTEMPTS:
         state = start if fresh else _softened(search, state)
         while not search.late:
             error, state = assign(search, state, rows, search.error(search.placement))
             if search.solved(search.placement, error):
                 return
+            if rivals:
+                search.placement, moves, rivals = given, rivals, ()
+                if settle(search, moves):
+                    start = state = _start(search, search.error(search.placement))
+                    continue
             moved = exchange_whole(search, start, state)
             if moved is None:
                 break
@@ -54,9 +60,9 @@ def _start(search: Search, error: float) -> State:
     """The prior, with the mixtures there; with the present placement instead, where it is nearer to the record."""
     beliefs = [sinkhorn_log(prior) for prior in search.priors]
     mixed = search.recording.error(search.filled(beliefs))
+    hard = [np.eye(len(pool.slots))[search.held(pool)] for pool in search.mixed]
     if error >= min(mixed, TRUSTED):
         return State(beliefs, [b.copy() for b in beliefs], mixed)
-    hard = [np.eye(len(pool.slots))[search.held(pool)] for pool in search.mixed]
     leaning = [KEPT * h + (1 - KEPT) * b for h, b in zip(hard, beliefs, strict=True)]
     return State(leaning, hard, error)
 

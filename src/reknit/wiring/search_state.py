@@ -15,6 +15,7 @@ from reknit.wiring.exchanges import Ladder
 from reknit.wiring.output_floor import output_floor
 from reknit.wiring.pools import Pool
 from reknit.wiring.recording import Recording
+from reknit.wiring.rivals import Move
 from reknit.wiring.soft_assignment import Matrix
 from reknit.wiring.tensor_effects import Mixture
 
@@ -27,7 +28,7 @@ class Stage:
     """One step of the search.
 
     Attributes:
-        name: ``given``, ``round``, ``exchange``, ``all arrangements``.
+        name: ``given``, ``round``, ``exchange``, ``rival``, ``all arrangements``.
         error: mean squared error in units of the recorded variance, where answers are compared.
         certain: open slots that are certain.
         seconds: since the start.
@@ -66,6 +67,7 @@ class Search:
         whole: open slots whose tensors are only exchanged.
         priors: logarithms, for the mixed pools.
         ladders: rungs that may be exchanged as a whole.
+        rivals: moves of matrices, and of the vectors beside them, that the weights do not rule out.
         generator: draws inputs and directions.
         deadline: on the clock of ``time.perf_counter``.
         began: on the same clock.
@@ -82,6 +84,7 @@ class Search:
     generator: torch.Generator
     deadline: float
     began: float
+    rivals: Sequence[Move] = ()
     stages: list[Stage] = field(default_factory=list)
 
     def values(self, placement: Mapping[str, str] | None = None) -> dict[str, Tensor]:

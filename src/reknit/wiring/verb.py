@@ -185,6 +185,7 @@ def _by_outputs(
         link=options.known_link,
         beliefs=weights.beliefs,
         ladders=weights.ladders,
+        rivals=weights.rivals,
         noise=options.noise or 0.0,
         budget=options.budget,
         seed=options.seed,

@@ -100,6 +100,7 @@ def place_by_weights(
         found |= dict(zip(slots, least_sure(joint, learned, solution.placement, solution.ends), strict=True))
         climbs = len(solution.starts), sum(bool(np.isclose(value, solution.value)) for value in solution.starts)
         ladders = tuple(tuple(tuple(slots[k] for k in rung) for rung in ladder.places) for ladder in joint.ladders)
+        rivals = rival_moves(skeleton, slots, problem, solution.placement, solution.ends)
     beliefs = dict(chained.beliefs)
     for pool in (each.without(placement, set(chained.placement)) for each in pools):
         if len(pool.slots) < 2 or len(skeleton[pool.slots[0]].shape) != 1 or _all_equal(pool, array):
