@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -115,16 +116,23 @@ def run(solved_net: SolvedNet, setting: str, seed: int, budget: float, limit: fl
 
 
 def in_a_process(request: dict[str, Any], limit: float) -> dict[str, Any]:
-    """The answer of ``bench.wire_once``; ``stopped`` where it took too long, ``crashed`` with its last line."""
+    """The answer of ``bench.wire_once``; ``stopped`` where it took too long, ``crashed`` with its last words."""
     command = [sys.executable, "-m", "bench.wire_once", json.dumps(request)]
     try:
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=limit, check=False)
     except subprocess.TimeoutExpired:
         return {"stopped": f"stopped after {limit:.0f} s"}
     if done.returncode:
-        return {"crashed": (done.stderr.strip() or "no message").splitlines()[-1]}
+        return {"crashed": crash_in(done.stderr)}
     answer: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])  # a module may print while it is asked
     return answer
+
+
+def crash_in(stderr: str) -> str:
+    """The last line of a traceback, and where in reknit it was."""
+    places = re.findall(r'src/(reknit/[\w/]+\.py)", line (\d+)', stderr)
+    where = " in {}, line {}".format(*places[-1]) if places else ""
+    return (stderr.strip() or "no message").splitlines()[-1] + where
 
 
 def told(line: dict[str, Any]) -> str:

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.wiring import NAMES, counts
-from bench.wiring_run import failed, lacking, no_answer, require_none_wrong
+from bench.wiring_run import crash_in, failed, lacking, no_answer, require_none_wrong
 from bench.wiring_score import block_of, counted, score
 from reknit.skeleton.skeleton import Skeleton, Slot
 
@@ -155,3 +155,15 @@ def test_every_network_says_which_weights_it_lacks(monkeypatch, tmp_path):
         (tmp_path / package).mkdir()
     there = {"rxnfp", "efficientnet-lite1", *(f"spliceai-{seed}" for seed in range(1, 6))}
     assert {name for name in published if not lacking(name)} == there
+
+
+def test_a_crash_is_told_with_its_place_in_reknit():
+    lines = (
+        "Traceback (most recent call last):",
+        '  File "/home/me/src/reknit/wiring/verb.py", line 12, in wire',
+        '  File "/home/me/src/reknit/wiring/recording.py", line 180, in <genexpr>',
+        '  File "/usr/lib/torch/functional.py", line 7, in allclose',
+        "RuntimeError: atol must be greater",
+    )
+    assert crash_in("\n".join(lines)) == "RuntimeError: atol must be greater in reknit/wiring/recording.py, line 180"
+    assert crash_in("") == "no message"
