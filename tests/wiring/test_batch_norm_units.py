@@ -40,12 +40,11 @@ def test_units_that_begin_with_a_norm():
 def test_inverted_bottlenecks_run_through_the_stages():
     (chain,) = find_chains(built_in(MBCONV))
     parts = ("expand_conv", "bn0", "depthwise_conv", "bn1", "project_conv", "bn2")
-    assert names(chain) == [[f"blocks.{k}.{part}" for part in parts] for k in (1, 2, 3)]
-    assert [unit.shape.adds for unit in chain.units] == [False, True, False]
+    first = ["conv_stem", "bn0", *(f"blocks.0.{part}" for part in parts[2:])]  # as long as the others
+    assert names(chain) == [first, *([f"blocks.{k}.{part}" for part in parts] for k in (1, 2, 3))]
+    assert [unit.shape.adds for unit in chain.units] == [False, False, True, False]
     assert {(unit.shape.activation, unit.shape.stream_activation) for unit in chain.units} == {("relu6", "identity")}
-    assert chain.start is not None
-    assert chain.start.slots["bias"] == "blocks.0.bn2.bias"
-    assert (chain.start_activation, chain.eps) == ("identity", 1e-3)
+    assert (chain.start, chain.from_input, chain.eps) == (None, True, 1e-3)
     assert chain.end is None
 
 
@@ -55,6 +54,7 @@ def test_bottlenecks_with_an_activation_on_the_stream():
     assert names(chain) == [[f"layer1.{k}.{part}" for part in parts] for k in (1, 2)]
     assert {unit.shape.stream_activation for unit in chain.units} == {"relu"}
     assert chain.start is None  # the stream there is the sum of two norms
+    assert not chain.from_input
 
 
 @pytest.mark.parametrize("like", ["bert:layers=3,width=12,heads=3,hidden=20,vocab=30", "mlp:sizes=5-5-5-5-2"])

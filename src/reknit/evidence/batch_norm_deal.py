@@ -155,6 +155,8 @@ class Dealer:
         before = self.books.start or Moments(np.zeros(0), np.zeros(0))
         for i, unit in enumerate(self.units):
             best = (np.inf, NOTHING, NOTHING, NOTHING, NOTHING)
+            if i == 0 and self.books.start is None:
+                continue
             streams = [(NOTHING, NOTHING, before)] if i == 0 else self._grown(self.units[i - 1], before, i)
             kernels = [k for k in sorted(self.kernels) if self.books.shapes[k] == unit.shapes[0]]
             means = [k for k in sorted(self.shifts) if len(self.books.means[k]) == unit.shapes[0][0]]

@@ -34,6 +34,8 @@ from reknit.evidence.convolution_taps import passed_on, read_units, tap_powers, 
 Vector = Float[np.ndarray, " channels"]
 CORRELATIONS = (0.0, 0.9, 1.0)
 """Between neighbouring positions of a channel: for predicting variances, the best of these is taken."""
+LEVEL = 0.5
+"""By how much the level of a predicted variance is off, on a log scale, at the best of these correlations."""
 NO_VARIANCE = 1e4
 """Nats against a running variance that is negative somewhere."""
 
@@ -139,13 +141,16 @@ class LooseBooks(Books):
         """Convolution first: what the first variances cost against the stream's, up to a common factor each."""
         nats = 0.0
         prefix: tuple[int, ...] = ()
-        for unit in table if self.start is not None else ():
+        known = self.start is not None
+        for i, unit in enumerate(table if known or not self.unit.adds else ()):
             kernel, variance = unit[0][0], unit[0][5]
             key = (*prefix, NOTHING, kernel, variance)
+            if i == 0 and not known:  # what the first unit reads is unknown, and it leaves nothing of it
+                self._spreads[key] = 0.0
             if key not in self._spreads:
                 inner = self.stream(prefix, (NOTHING,) * 4).variance
                 logs = np.log(passed_on(self._powers(kernel), inner) + self.eps)
-                self._spreads[key] = self._unexplained(variance, logs)
+                self._spreads[key] = self._unexplained(variance, logs, len(inner))
             nats += self._spreads[key]
             prefix = (*prefix, *unit[-1][2:4])
         return nats
@@ -154,14 +159,21 @@ class LooseBooks(Books):
         """What a variance costs against the one predicted, at the best of ``CORRELATIONS``, up to a common factor."""
         key = (kernel, gamma, beta, variance)
         if key not in self._spreads:
-            self._spreads[key] = self._unexplained(variance, self._log_spread(kernel, gamma, beta))
+            self._spreads[key] = self._unexplained(
+                variance, self._log_spread(kernel, gamma, beta), len(self.gammas[gamma])
+            )
         return self._spreads[key]
 
-    def _unexplained(self, variance: int, predicted: Float[np.ndarray, "correlations channels"]) -> float:
-        """What is left of the spread of a variance over its channels, on a log scale, as a share of it, in nats."""
+    def _unexplained(self, variance: int, predicted: Float[np.ndarray, "correlations channels"], inputs: int) -> float:
+        """What is left of the spread of a variance over its channels, on a log scale, as a share of it, in nats.
+
+        And how far its level is off. Channels are no more independent than there are inputs to the kernel.
+        """
         logs = np.log(np.maximum(self.variances[variance], TINY))
-        left = (logs - predicted).var(axis=1).min() / max(logs.var(), TINY)
-        return len(logs) / 2 * float(np.log(min(left, 1.0) + 0.01))
+        off = logs - predicted
+        left = off.var(axis=1).min() / max(logs.var(), TINY)
+        level = float(np.abs(off.mean(axis=1)).min())
+        return min(len(logs), inputs) / 2 * float(np.log(min(left, 1.0) + 0.01)) + 0.5 * (level / LEVEL) ** 2
 
     def _log_spread(self, kernel: int, gamma: int, beta: int) -> Float[np.ndarray, "correlations channels"]:
         key = ("spread", kernel, gamma, beta)

@@ -75,7 +75,9 @@ def chain_of_tensors(
         kernels: as many as the units have.
         vectors: at least four for every norm; the others (biases) stay unplaced.
         eps: of the norms.
-        start: mean and variance of the stream before the first unit; needed where the convolution comes first.
+        start: mean and variance of the stream before the first unit; needed where the convolution comes first, unless
+            the first unit is not added to what it reads and its convolution has a shape of its own: then its first
+            norm is dealt without a prediction.
         end: whether one more norm reads the stream behind all units; only where norms come first. The placement has one
             more row then, and its vectors are among the vectors.
 

@@ -117,7 +117,7 @@ def _place(chain: UnitChain, pool_of: Mapping[str, Pool], array: Array) -> Chain
     if len(kernels) != len(_slots(chain, ("kernel",))):
         return None
     start = _start(chain, pool_of, array)
-    if start is None and not chain.units[0].shape.norm_first:
+    if start is None and not (chain.units[0].shape.norm_first or chain.from_input):
         return None
     before, at_start = start or (None, {})
     vectors = [name for name in vectors if name not in at_start.values()]

@@ -77,6 +77,11 @@ class UnitChain:
     end: Use | None = None
 
     @property
+    def from_input(self) -> bool:
+        """Whether the first unit reads the input of the network and leaves nothing of it in the stream."""
+        return not self.units[0].uses[0].sources and not self.units[0].shape.adds
+
+    @property
     def eps(self) -> float:
         """What the norms add to a variance."""
         details = self.units[0].norms[0].details or {}
@@ -140,11 +145,14 @@ def _alternates(unit: tuple[Use, ...]) -> bool:
 
 
 def _not_added(skeleton: Skeleton, unit: tuple[Use, ...]) -> Iterator[tuple[Use, ...]]:
-    """The units before one that reads a single source: as long as it is, back to where sources meet or the input."""
+    """The units before one that reads a single source: as long as it is, back to where sources meet, or to the input.
+
+    The first may begin with the convolution that reads the input itself.
+    """
     size, head = len(unit), unit[0]
     while unit[0].operation != NORM and len(head.sources) == 1:
         path = _back(skeleton, head.sources[0])[-size:]
-        if len(path) < size or [u.operation for u in path] != [u.operation for u in unit] or not path[0].sources:
+        if len(path) < size or [u.operation for u in path] != [u.operation for u in unit]:
             return
         if not _alternates(path):
             return
