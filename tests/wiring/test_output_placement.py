@@ -6,6 +6,7 @@ from reknit.errors import PileError, TableError
 from reknit.wiring.exchanges import exchanged
 from reknit.wiring.output_placement import place
 from reknit.wiring.pools import Pool
+from reknit.wiring.rivals import moved
 
 
 def wrong(scene, found):
@@ -56,13 +57,50 @@ def test_a_module_on_the_meta_device_finds_all_its_tensors_in_the_pile():
     assert {slot: found.placement[slot] for slot in scene.truth} == scene.truth
 
 
-def test_what_is_certain_is_not_touched():
+def test_what_is_certain_is_not_touched_while_the_rest_may_be_wrong(monkeypatch):
+    monkeypatch.setattr("reknit.wiring.output_placement.CERTAIN_SHARE", 1.0)
     scene = mlp_scene(0)
     kept = next(slot for slot in scene.truth if scene.truth[slot] != scene.placement[slot])
     scene.certain = {kept}
-    found = place(*scene.arguments(), budget=1)
+    found = place(*scene.arguments(), budget=0)
     assert found.placement[kept] == scene.placement[kept]
     assert found.proof.verdict == "failed"
+
+
+def test_what_is_certain_and_wrong_is_opened_again():
+    scene = mlp_scene(0)
+    scene.certain = {next(slot for slot in scene.truth if scene.truth[slot] != scene.placement[slot])}
+    found = place(*scene.arguments())
+    assert found.placement == scene.truth
+    assert found.proof.verdict == "exact"
+
+
+def test_a_rival_placement_takes_its_vectors_along(monkeypatch):
+    scene = mlp_scene(0, most_axes=2)
+    ways = [[f"blocks.{k}.{part}" for part in ("inp.weight", "inp.bias", "out.weight", "out.bias")] for k in range(3)]
+    move = exchanged({slot: slot for k in (0, 2) for slot in ways[k]}, zip(ways[0], ways[2], strict=True))
+    scene.placement = moved(scene.truth, move)
+    scene.certain = set()
+    believed = {slot: {name: 1.0} for slot, name in scene.placement.items()}  # all of it belongs together, elsewhere
+    monkeypatch.setattr("reknit.wiring.output_search.ATTEMPTS", ((64, True),))
+    found = place(*scene.arguments(), beliefs=believed, rivals=[move])
+    assert "rival" in [stage.name for stage in found.stages]
+    assert found.placement == scene.truth
+
+
+def test_beliefs_are_asked_again_around_other_matrices():
+    scene = mlp_scene(1, most_axes=2)
+    pair = ("blocks.0.inp.weight", "blocks.1.inp.weight")
+    scene.placement = exchanged(scene.truth, [pair])
+    asked = []
+
+    def around(held):
+        asked.append(dict(held))
+        return {slot: {name: 1.0} for slot, name in scene.truth.items()}
+
+    found = place(*scene.arguments(), rivals=[dict(zip(pair, pair[::-1], strict=True))], around=around)
+    assert found.placement == scene.truth
+    assert all(held.keys() == scene.truth.keys() for held in asked)
 
 
 def test_right_placements_are_left_alone():

@@ -11,6 +11,7 @@ import torch
 from reknit.wiring.exchanges import Swap, exchange_effects, exchanged, promising, rung_exchanges
 from reknit.wiring.output_rounds import assign
 from reknit.wiring.pools import Pool
+from reknit.wiring.rivals import Move, moved
 from reknit.wiring.search_state import Search, State
 from reknit.wiring.tensor_effects import Mixture, tensor_effects
 
@@ -19,52 +20,63 @@ TRIED, WHOLE_TRIED = 16, 400
 """Exchanges that are tried of those foreseen to help; and of all, where nothing is foreseen."""
 PROBED, PROBE_ROUNDS = 12, 2
 """Exchanges that are given rounds of their own, and how many."""
-GAINED = 0.7
-"""Share of the error of the mixtures that an exchange has to get below."""
+GAINED, PROBE_GAINED = 0.9, 0.7
+"""Share of the error of the mixtures that a move has to get below, at once or after rounds of its own."""
 
 
 def exchange_whole(search: Search, start: State, state: State) -> State | None:
-    """The exchange of unmixed tensors that lowers the error of the mixtures most; None if none does.
+    """The move of unmixed tensors that lowers the error of the mixtures most; None if none does.
 
-    Mixtures that have settled around a wrong matrix hide that it is wrong. So where no exchange helps them, the ones
-    that hurt least at the start are each given a few rounds from there, and compared after these.
+    Mixtures that have settled around a wrong matrix hide that it is wrong. So where no move helps them, the ones that
+    hurt least at the start are each given a few rounds from there, and compared after these.
     """
     free = {slot for pool in search.whole for slot in pool.slots}
-    moves = rung_exchanges(search.ladders, free)
-    moves += [(pair,) for pool in search.whole for pair in itertools.combinations(pool.slots, 2)][:WHOLE_TRIED]
+    swaps = rung_exchanges(search.ladders, free)
+    swaps += [(pair,) for pool in search.whole for pair in itertools.combinations(pool.slots, 2)][:WHOLE_TRIED]
+    moves: list[Move] = [exchanged({slot: slot for pair in swap for slot in pair}, swap) for swap in swaps]
+    mixed = {slot for pool in search.mixed for slot in pool.slots}
+    moves += [move for move in search.rivals if move.keys() <= free | mixed]
     found = _ranked(search, moves, state)
     if found and found[0][0] < GAINED * state.error:
-        search.placement = found[0][1]
-        search.note("exchange", found[0][0])
-        return State(state.beliefs, state.shares, found[0][0])
+        return _made(search, found[0][1], state)
     if not (moves and search.mixed):
         return None
-    tried = [(start.error, dict(search.placement)), *_ranked(search, moves, start)[:PROBED]]
+    tried: list[tuple[float, Move]] = [(start.error, {}), *_ranked(search, moves, start)[:PROBED]]
     probed = []
-    for k, (error, placement) in enumerate(tried):
+    for k, (error, move) in enumerate(tried):
         if search.late:
             break
-        probe = replace(search, placement=placement, stages=[])
-        reached = assign(probe, replace(start, error=error), ROWS, error, most_rounds=PROBE_ROUNDS)[1]
-        probed.append((reached.error, k, placement, reached))
+        probe = replace(search, placement=moved(search.placement, move), stages=[])
+        begun = replace(search.carried(start, move), error=error)
+        reached = assign(probe, begun, ROWS, error, most_rounds=PROBE_ROUNDS)[1]
+        probed.append((reached.error, k, reached))
     if not probed:  # the time was up before the first
         return None
-    error, k, placement, reached = min(probed, key=lambda one: one[:2])
-    if k == 0 or error >= GAINED * probed[0][0]:
+    error, k, reached = min(probed, key=lambda one: one[:2])
+    if k == 0 or error >= PROBE_GAINED * probed[0][0]:
         return None
-    search.placement = placement
+    search.placement = moved(search.placement, tried[k][1])
     search.note("exchange", error)
     return reached
 
 
-def _ranked(search: Search, moves: Sequence[Sequence[Swap]], state: State) -> list[tuple[float, dict[str, str]]]:
+def _made(search: Search, move: Move, state: State) -> State:
+    """The state after a move, which is noted."""
+    new = search.carried(state, move)
+    search.placement = moved(search.placement, move)
+    new = replace(new, error=search.recording.error(search.filled(new.shares)))
+    search.note("exchange", new.error)
+    return new
+
+
+def _ranked(search: Search, moves: Sequence[Move], state: State) -> list[tuple[float, Move]]:
     """The error of the mixtures after every move, the least first."""
+    values = search.filled(state.shares)
     found = []
     for move in moves:
         if search.late:
             break
-        placement = exchanged(search.placement, move)
-        found.append((search.recording.error(search.filled(state.shares, placement)), placement))
+        found.append((search.recording.error(moved(values, move)), move))
     return sorted(found, key=lambda one: one[0])
 
 

@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,6 +29,8 @@ from reknit.wiring.soft_assignment import Matrix
 MIXABLE = 16384
 """Numbers in a tensor up to which slots may hold mixtures; larger ones are only exchanged."""
 LEAST_BELIEF = 1e-6
+CERTAIN_SHARE = 0.6
+"""Of the time, at most, for a search that leaves alone what is certain; after that everything is open."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,7 @@ def place(
     beliefs: Mapping[str, Mapping[str, float]] | None = None,
     ladders: Sequence[Ladder] = (),
     rivals: Sequence[Move] = (),
+    around: Callable[[Mapping[str, str]], Mapping[str, Mapping[str, float]]] | None = None,
     noise: float = 0.0,
     budget: float | None = None,
     seed: int = 0,
@@ -72,13 +75,14 @@ def place(
         pools: slots of one shape and the tensors for them.
         tensors: by name.
         placement: slot -> tensor for every slot that is not to be the module's own; rough where not certain.
-        certain: slots that are not to be touched.
+        certain: slots that are touched only if the record cannot be reproduced otherwise.
         inputs: positional arguments of the module; the first axis of every tensor runs over the inputs.
         outputs: what it answered, in the same nest of tensors.
         link: what lies between answer and record; None: found out.
         beliefs: slot -> tensor -> how likely, up to a factor, where something is known; None: from the numbers alone.
         ladders: rungs of slots that may be exchanged as a whole, tensors too large for mixtures above all.
         rivals: moves from the given placement to others that may be as right, the likeliest first.
+        around: the beliefs again, for another placement of what is not mixed; None: they stay.
         noise: standard deviation of noise that the outputs are known to carry.
         budget: seconds for the search; the proof comes on top. None: no limit.
         seed: of inputs and directions that are drawn.
@@ -92,25 +96,41 @@ def place(
     tensors = {name: single(tensor) for name, tensor in tensors.items()}
     values = {slot: tensors[name] for slot, name in placement.items()}
     recording = Recording.of(module, values, inputs, outputs, link)
-    opened = [pool.without(placement, certain) for pool in pools]
-    opened = [pool for pool in opened if len(pool.slots) > 1]
-    mixed = [pool for pool in opened if tensors[pool.tensors[0]].numel() <= MIXABLE]
-    search = Search(
-        recording=recording,
-        tensors=tensors,
-        placement=dict(placement),
-        mixed=mixed,
-        whole=[pool for pool in opened if pool not in mixed],
-        priors=[_prior(pool, tensors, beliefs or {}) for pool in mixed],
-        ladders=ladders,
-        rivals=rivals,
-        generator=torch.Generator().manual_seed(seed),
-        deadline=began + (float("inf") if budget is None else budget),
-        began=began,
-    )
-    run(search)
+    deadline = began + (float("inf") if budget is None else budget)
+
+    def search_from(placement: Mapping[str, str], settled: Collection[str], until: float) -> Search:
+        opened = [pool.without(placement, settled) for pool in pools]
+        opened = [pool for pool in opened if len(pool.slots) > 1]
+        mixed = [pool for pool in opened if _is_mixed(tensors[pool.tensors[0]], bool(rivals))]
+        return Search(
+            recording=recording,
+            tensors=tensors,
+            placement=dict(placement),
+            mixed=mixed,
+            whole=[pool for pool in opened if pool not in mixed],
+            priors=[_prior(pool, tensors, beliefs or {}) for pool in mixed],
+            ladders=ladders,
+            rivals=rivals,
+            priors_around=lambda held: [_prior(pool, tensors, around(held)) for pool in mixed] if around else None,
+            generator=torch.Generator().manual_seed(seed),
+            deadline=until,
+            began=began,
+        )
+
+    search = search_from(placement, certain, began + CERTAIN_SHARE * (deadline - began) if certain else deadline)
+    found = run(search)
+    if not found and any(len(pool.slots) > 1 and set(pool.slots) & set(certain) for pool in pools):
+        stages = search.stages  # something that passed for certain must be wrong
+        search = search_from(placement, (), deadline)
+        search.stages = stages
+        run(search)
     proof = prove_recording(recording, pools, tensors, search.placement, noise=noise, seed=seed)
     return OutputPlacement(search.placement, proof, tuple(search.stages), time.perf_counter() - began)
+
+
+def _is_mixed(tensor: Tensor, has_rivals: bool) -> bool:
+    """Whether slots may hold mixtures; matrices with rival placements are moved whole, and all that is beside them."""
+    return tensor.numel() <= MIXABLE and (tensor.ndim <= 1 or not has_rivals)
 
 
 def _prior(pool: Pool, tensors: Mapping[str, Tensor], beliefs: Mapping[str, Mapping[str, float]]) -> Matrix:

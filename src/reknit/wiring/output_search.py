@@ -9,7 +9,7 @@ import numpy as np
 
 from reknit.wiring.output_enumeration import MOST, arrangements, try_all
 from reknit.wiring.output_mending import exchange_whole, mend
-from reknit.wiring.output_rivals import settle
+from reknit.wiring.output_rivals import believed_again, settle
 from reknit.wiring.output_rounds import assign
 from reknit.wiring.search_state import Search, State
 from reknit.wiring.soft_assignment import sinkhorn_log
@@ -25,15 +25,14 @@ SOFTENED = 0.1
 """Share of the prior that is mixed into beliefs which did not lead to the goal."""
 
 
-def run(search: Search) -> None:
-    """Look for the placement that reproduces the record, until it is found or time is up."""
+def run(search: Search) -> bool:
+    """Look for the placement that reproduces the record, until it is found or time is up; whether it was found."""
     error = search.error(search.placement)
     search.note("given", error)
     if search.solved(search.placement, error):
-        return
+        return True
     if arrangements(search) <= MOST:
-        try_all(search)
-        return
+        return search.solved(search.placement, try_all(search))
     given, rivals = dict(search.placement), search.rivals
     state = start = _start(search, error)
     for rows, fresh in ATTEMPTS:
@@ -41,19 +40,39 @@ def run(search: Search) -> None:
         while not search.late:
             error, state = assign(search, state, rows, search.error(search.placement))
             if search.solved(search.placement, error):
-                return
+                return True
             if rivals:
-                search.placement, moves, rivals = given, rivals, ()
+                reached, search.placement, moves, rivals = search.placement, given, rivals, ()
                 if settle(search, moves):
-                    start = state = _start(search, search.error(search.placement))
+                    error = _as_believed(search)
+                    if search.solved(search.placement, error):
+                        return True
+                    start = state = _start(search, error)
                     continue
+                search.placement = reached
             moved = exchange_whole(search, start, state)
             if moved is None:
                 break
             state = moved
+            if believed_again(search):
+                anew = _start(search, _as_believed(search))
+                state = min(state, anew, key=lambda one: one.error)
         error = mend(search, search.error(search.placement))
-        if search.late or search.solved(search.placement, error):
-            return
+        if search.solved(search.placement, error):
+            return True
+        if search.late:
+            break
+    return False
+
+
+def _as_believed(search: Search) -> float:
+    """The error of the placement, after vectors are put where they are believed to be, if that lowers it."""
+    error = search.error(search.placement)
+    matched = search.matched(search.priors)
+    believed = search.error(matched)
+    if believed < error:
+        search.placement = matched
+    return min(error, believed)
 
 
 def _start(search: Search, error: float) -> State:

@@ -8,6 +8,7 @@ bias with its own matrix, a norm's gain and shift with the last matrix that read
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TypeVar
 
 import numpy as np
 
@@ -16,9 +17,19 @@ from reknit.solvers.quadratic_assignment import Placement, Problem, neighbours
 from reknit.wiring.vector_slots import find_vectors
 
 Move = Mapping[str, str]
+Held = TypeVar("Held")
 
-MOST, LOSS = 200, 15.0
+MOST, LOSS = 300, 30.0
 """Moves at most, and what each may lose of the objective, in log-odds."""
+
+
+def moved(held: Mapping[str, Held], move: Move) -> dict[str, Held]:
+    """What every slot holds after a move.
+
+    >>> moved({"a": 1, "b": 2, "c": 3}, {"a": "b", "b": "a"})
+    {'a': 2, 'b': 1, 'c': 3}
+    """
+    return dict(held) | {slot: held[other] for slot, other in move.items()}
 
 
 def rival_moves(

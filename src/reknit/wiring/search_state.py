@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -68,6 +68,7 @@ class Search:
         priors: logarithms, for the mixed pools.
         ladders: rungs that may be exchanged as a whole.
         rivals: moves of matrices, and of the vectors beside them, that the weights do not rule out.
+        priors_around: the priors again for another placement, where these are known.
         generator: draws inputs and directions.
         deadline: on the clock of ``time.perf_counter``.
         began: on the same clock.
@@ -85,6 +86,7 @@ class Search:
     deadline: float
     began: float
     rivals: Sequence[Move] = ()
+    priors_around: Callable[[Mapping[str, str]], list[Matrix] | None] = lambda _: None
     stages: list[Stage] = field(default_factory=list)
 
     def values(self, placement: Mapping[str, str] | None = None) -> dict[str, Tensor]:
@@ -112,6 +114,17 @@ class Search:
     def note(self, name: str, error: float, certain: int = 0) -> None:
         """Write down a stage."""
         self.stages.append(Stage(name, error, certain, time.perf_counter() - self.began))
+
+    def rows_moved(self, tables: Sequence[Matrix], move: Move) -> list[Matrix]:
+        """Rows of the mixed pools after a move: what is believed of a tensor goes with it."""
+        return [
+            table[[pool.slots.index(move.get(slot, slot)) for slot in pool.slots]]
+            for pool, table in zip(self.mixed, tables, strict=True)
+        ]
+
+    def carried(self, state: State, move: Move) -> State:
+        """Beliefs and shares after a move; the error is that before it."""
+        return State(self.rows_moved(state.beliefs, move), self.rows_moved(state.shares, move), state.error)
 
     @property
     def late(self) -> bool:

@@ -31,6 +31,8 @@ TEMPER = 0.5
 DAMPING = 0.5
 SURE = 1 - 1e-6
 """A row whose largest belief reaches this is taken as known."""
+JITTER = 1e-12
+"""Share of K's mean diagonal added to it: where nothing is left to explain the noise is too little to factor K."""
 
 
 @dataclass(frozen=True)
@@ -92,6 +94,7 @@ def sweep(
             if b[s].max() < SURE:
                 K += (own * b[s]) @ own.T
                 K -= np.outer(mean, mean)
+    K[np.diag_indices(rows)] += JITTER * K.trace() / max(rows, 1)
     factor = cho_factor(K, lower=True)
     solved = cho_solve(factor, left)
     evidence, means = [], []

@@ -186,6 +186,7 @@ def _by_outputs(
         beliefs=weights.beliefs,
         ladders=weights.ladders,
         rivals=weights.rivals,
+        around=weights.beliefs_around,
         noise=options.noise or 0.0,
         budget=options.budget,
         seed=options.seed,

@@ -22,7 +22,7 @@ from reknit.wiring.joint import Joint
 from reknit.wiring.learned import Learned
 from reknit.wiring.pools import Pool
 from reknit.wiring.rivals import Move, rival_moves
-from reknit.wiring.vector_beliefs import believe, vector_weights
+from reknit.wiring.vector_beliefs import VectorBeliefs, believe, vector_weights
 
 CERTAIN = 4.5
 """Margin from which a slot is reported certain: above every wrong slot's on nets left out of the learning.
@@ -43,6 +43,7 @@ class WeightsPlacement:
         ladders: rungs of slots that repeat in depth and may be exchanged as a whole.
         beliefs: slot -> tensor -> chance, for slots that anything is known of.
         rivals: moves of matrices that the weights do not rule out, the likeliest first.
+        around: what is believed of the vectors of every pool, given where the matrices are.
     """
 
     placement: Mapping[str, str]
@@ -52,6 +53,11 @@ class WeightsPlacement:
     ladders: tuple[tuple[tuple[str, ...], ...], ...] = ()
     beliefs: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     rivals: tuple[Move, ...] = ()
+    around: Callable[[Mapping[str, str]], Sequence[VectorBeliefs]] = field(default=lambda _: (), compare=False)
+
+    def beliefs_around(self, matrices: Mapping[str, str]) -> dict[str, Mapping[str, float]]:
+        """What is believed of slots with one axis if the matrices stand otherwise."""
+        return {slot: row for said in self.around(matrices) for slot, row in said.beliefs.items()}
 
 
 def place_by_weights(
@@ -102,16 +108,20 @@ def place_by_weights(
         ladders = tuple(tuple(tuple(slots[k] for k in rung) for rung in ladder.places) for ladder in joint.ladders)
         rivals = rival_moves(skeleton, slots, problem, solution.placement, solution.ends)
     beliefs = dict(chained.beliefs)
-    for pool in (each.without(placement, set(chained.placement)) for each in pools):
-        if len(pool.slots) < 2 or len(skeleton[pool.slots[0]].shape) != 1 or _all_equal(pool, array):
-            continue
-        said = believe(skeleton, pool, array, placement, vector_weights() if vectors is None else vectors)
-        if said is not None:
-            placement |= said.placement
-            found |= said.margins
-            beliefs |= said.beliefs
+    known = vector_weights() if vectors is None else vectors
+
+    def around(matrices: Mapping[str, str]) -> list[VectorBeliefs]:
+        left = [pool.without(placement, set(chained.placement)) for pool in pools]
+        left = [pool for pool in left if len(pool.slots) > 1 and len(skeleton[pool.slots[0]].shape) == 1]
+        said = [believe(skeleton, pool, array, matrices, known) for pool in left if not _all_equal(pool, array)]
+        return [each for each in said if each is not None]
+
+    for said in around(placement):
+        placement |= said.placement
+        found |= said.margins
+        beliefs |= said.beliefs
     certain = certain_by(found, chained.placement)
-    return WeightsPlacement(placement, found, certain, climbs, ladders, beliefs, rivals)
+    return WeightsPlacement(placement, found, certain, climbs, ladders, beliefs, rivals, around)
 
 
 def certain_by(margins: Mapping[str, float], uncalibrated: Collection[str]) -> frozenset[str]:
