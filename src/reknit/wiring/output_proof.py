@@ -13,6 +13,7 @@ found for thousands of exchanges is told in ``exchange_tests``.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
@@ -140,11 +141,18 @@ def _verdict(
         slots = sum(len(group) for group in free)
         harmless = all(one.leaves_function for one in undecided)
         effect = "leave the function as it is" if harmless else "change too little to be seen in this record"
-        return "ambiguous", f"{len(undecided)} exchanges among {slots} slots {effect}; all others are rejected"
+        where = f"{slots} slots ({_families(free)})"
+        return "ambiguous", f"{len(undecided)} exchanges among {where} {effect}; all others are rejected"
     if floor.largest > 1 or coarse:
         cause = "stated noise" if noise > 0 else "the coarse numbers of the record"
         return "consistent", f"the error is what {cause} leaves, and every exchange is rejected"
     return "exact", "every recorded number is reproduced within rounding, and every exchange is rejected"
+
+
+def _families(free: Sequence[Sequence[str]], most: int = 3) -> str:
+    """The slots with the numbers of repeated modules replaced, each family once; of many the first."""
+    families = list(dict.fromkeys(re.sub(r"(?<=\.)\d+(?=\.)", "*", slot) for group in free for slot in group))
+    return ", ".join([*families[:most], *["..."] * (len(families) > most)])
 
 
 def _joined(pairs: Sequence[tuple[str, str]]) -> tuple[tuple[str, ...], ...]:

@@ -92,8 +92,8 @@ def sweep(
             mean = own @ b[s]
             left -= mean
             if b[s].max() < SURE:
-                K += (own * b[s]) @ own.T
-                K -= np.outer(mean, mean)
+                apart = own - mean[:, None]  # means may be many times what varies: not taken off afterwards
+                K += (apart * b[s]) @ apart.T
     K[np.diag_indices(rows)] += JITTER * K.trace() / max(rows, 1)
     factor = cho_factor(K, lower=True)
     solved = cho_solve(factor, left)
