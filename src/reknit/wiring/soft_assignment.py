@@ -105,6 +105,7 @@ def sweep(
                 said[s] = np.log(b[s].clip(1e-12)) / TEMPER
                 continue
             own = A[:, s].astype(np.float64)
+            own = own - (own @ b[s])[:, None]  # what all tensors do alike tells them from nothing
             half = solve_triangular(factor[0], own, lower=True)
             M, h = half.T @ half, own.T @ solved
             C = np.diag(b[s]) - np.outer(b[s], b[s])
