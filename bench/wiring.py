@@ -16,8 +16,9 @@ from __future__ import annotations
 
 import argparse
 import itertools
+import re
 import statistics
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -35,23 +36,42 @@ FOLDERS = ("architectures", "containers", "evidence", "skeleton", "solvers", "wi
 
 
 def table(lines: Iterable[dict[str, Any]]) -> None:
-    """A line for each network and setting, over its seeds."""
+    """A line for each network and setting, over its seeds; and how many failed, with networks of one kind together."""
     groups: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    kinds: dict[str, dict[str, list[dict[str, Any]]]] = {}
     for line in lines:
         groups.setdefault((line["name"], line["setting"]), []).append(line)
+        kinds.setdefault(kind_of(line["name"]), {}).setdefault(line["setting"], []).append(line)
     head = ("network", "setting", "failed", "verdicts", "kind", "slots", "roles", "edges", "certain", "wrong")
     show("right, over all seeds", head, [row for group in groups.values() for row in counts(group)])
     costed = ("network", "setting", "seeds", "seconds", "in C", "C in s", "peak MB", "grew by, x tensors", "tensors MB")
     show("medians over the seeds; of memory the most", costed, [costs(group) for group in groups.values()])
+    show("failed", ("networks", *ROWS), [[kind, *failures(settings)] for kind, settings in kinds.items()])
+
+
+def kind_of(name: str) -> str:
+    """A name without the seed at its end."""
+    return re.sub(r"-\d+$", "", name)
+
+
+def failures(settings: Mapping[str, Sequence[dict[str, Any]]]) -> list[str | None]:
+    """How many runs failed in each setting, of how many; nothing where there were none."""
+    found: list[str | None] = []
+    for key in ROWS:
+        group = settings.get(key, ())
+        share = f"{sum(map(failed, group))} of {len(group)}" if group else None
+        refused = key == "inputs" and group and all("refused" in line for line in group)
+        found.append("not supported" if refused else share)
+    return found
 
 
 def counts(group: Sequence[dict[str, Any]]) -> list[list[object]]:
     """Two rows, of matrices and of vectors; one where there is no answer at all."""
     answered = [line for line in group if "verdict" in line]
     name, setting = group[0]["name"], group[0]["setting"]
-    failures = f"{sum(map(failed, group))} of {len(group)}"
+    share = f"{sum(map(failed, group))} of {len(group)}"
     if not answered:
-        return [[name, setting, failures, no_answer(group[0]).partition(":")[0].partition(",")[0], *[None] * 6]]
+        return [[name, setting, share, no_answer(group[0]).partition(":")[0].partition(",")[0], *[None] * 6]]
     verdicts = " ".join(sorted({line["verdict"] for line in answered}))
 
     def of(kind: str, part: str, whole: str) -> str:
@@ -60,7 +80,7 @@ def counts(group: Sequence[dict[str, Any]]) -> list[list[object]]:
 
     return [
         [
-            *(name, setting, failures, verdicts, kind),
+            *(name, setting, share, verdicts, kind),
             *(of(kind, part, "slots") for part in ("right", "roles")),
             of(kind, "edges", "pairs"),
             of(kind, "certain", "slots"),

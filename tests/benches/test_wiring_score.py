@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.wiring import NAMES, counts
+from bench.wiring import NAMES, counts, failures, kind_of
 from bench.wiring_run import crash_in, failed, lacking, no_answer, require_none_wrong
 from bench.wiring_score import block_of, counted, score
 from reknit.skeleton.skeleton import Skeleton, Slot
@@ -167,3 +167,12 @@ def test_a_crash_is_told_with_its_place_in_reknit():
     )
     assert crash_in("\n".join(lines)) == "RuntimeError: atol must be greater in reknit/wiring/recording.py, line 180"
     assert crash_in("") == "no message"
+
+
+def test_networks_of_one_kind_are_told_together():
+    assert [kind_of(name) for name in ("llama-6-2", "spliceai-3", "rxnfp", "efficientnet-lite0")] == [
+        *("llama-6", "spliceai", "rxnfp", "efficientnet-lite0"),
+    ]
+    settings = {"few": [answered("few", True, 4), answered("few", False, 4)], "many": [line("many", crashed="x")]}
+    assert failures(settings) == [None, None, "1 of 2", "1 of 1"]
+    assert failures({"inputs": [line("inputs", refused="no outputs")]})[1] == "not supported"
