@@ -1,11 +1,13 @@
 """The objective: planted piles are told from others, names and the order of the pile do not count, ladders."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from planted_nets import HAND, PLANTED, place_of, planted
-from traced_nets import BERT, LLAMA, RESIDUAL_MLP, built_in, kernels, numbers
+from traced_nets import BERT, GPT2, LLAMA, RESIDUAL_MLP, built_in, kernels, numbers
 
 from reknit.solvers.quadratic_assignment import solve
 from reknit.wiring.joint import LAGS, Joint
@@ -50,6 +52,21 @@ def test_a_planted_pile_is_solved_whatever_order_it_comes_in(like):
     found = solve(joint.problem(HAND), starts=3, seed=0).placement
     for key, k in zip(joint.keys, order[found], strict=True):
         assert place_of(joint.keys[k]) == place_of(key)
+
+
+@pytest.mark.parametrize("like", [BERT, GPT2, RESIDUAL_MLP])
+def test_a_placement_is_worth_the_sum_over_all_relations_also_where_two_speak_of_one_pair(like):
+    skeleton = built_in(like)
+    joint = joint_of(skeleton, numbers(skeleton))
+    # a slot has one face a layout, so nothing is said twice of a pair with the same scores; here everything is
+    joint.relations = (*joint.relations, *(replace(each, key=f"again {each.key}") for each in joint.relations))
+    rng = np.random.default_rng(0)
+    weights = {relation.key: rng.normal() for relation in joint.relations}
+    number = {item: k for pool in set(joint.pool) for k, item in enumerate(np.flatnonzero(joint.pool == pool))}
+    placement = shuffled(joint, 1)
+    held = [number[item] for item in placement]
+    worth = sum(weights[each.key] * each.scores[held[s], held[t]] for each in joint.relations for s, t in each.pairs)
+    assert joint.problem(weights).value(placement) == pytest.approx(worth, rel=1e-6)
 
 
 @given(seed=st.integers(0, 10**6), like=st.sampled_from([BERT, LLAMA, *PLANTED]))
