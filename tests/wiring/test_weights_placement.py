@@ -98,6 +98,24 @@ def test_without_weights_nothing_is_told_apart():
     assert {result.margins[key] for key in matrices} <= {0.0, math.inf}
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_where_nothing_is_told_apart_the_true_order_of_a_pile_is_no_help(seed):
+    skeleton = built_in(PLANTED[1])
+    result = placed(skeleton, planted(skeleton), Learned({}, (), ()), seed=seed)
+    for part in ("in", "out"):
+        slots = [f"blocks.{k}.{part}.weight" for k in range(5)]
+        assert [result.placement[slot] for slot in slots] != [f"of {slot}" for slot in slots]
+
+
+def test_a_slot_that_no_evidence_speaks_of_has_no_margin_though_its_rivals_are_told_apart():
+    skeleton = built_in(PLANTED[1])
+    chain = {"gram in>out -1": 1.0, "gram out>out +1": 1.0}  # before the first in there is no out
+    result = placed(skeleton, planted(skeleton), Learned(chain, (chain,), ()))
+    first, *told = (f"blocks.{k}.{part}.weight" for part in ("in", "out") for k in range(5))
+    assert result.margins[first] == 0
+    assert min(result.margins[slot] for slot in told) > 0
+
+
 def test_a_member_of_the_committee_that_is_not_sure_takes_the_margin_down():
     skeleton = built_in(PLANTED[1])
     tensors = planted(skeleton, 1)
