@@ -13,6 +13,7 @@ from traced_nets import built_in, numbers
 import reknit
 from reknit.errors import OutputError, PileError, TableError, UsageError
 from reknit.wiring.options import WiringOptions
+from reknit.wiring.output_placement import place
 
 BERT = "bert:layers=2,width=12,heads=3,hidden=20,vocab=30,positions=8,eps=1e-12"
 CODE = """
@@ -28,16 +29,21 @@ class Block(nn.Module):
 
 def net():
     return nn.Sequential(Block(), Block(), nn.Linear(6, 2))
+
+def tied_net():
+    first, other, last = (nn.Linear(6, 6) for _ in range(3))
+    last.weight = first.weight
+    return nn.Sequential(first, nn.Tanh(), other, nn.Tanh(), last, nn.Linear(6, 2))
 """
 
 
-def own_net():
+def own_net(name="net"):
     """What the code above builds, with numbers of its own."""
     scope: dict[str, object] = {}
     exec(CODE, scope)
     with torch.random.fork_rng():
         torch.manual_seed(1)
-        return scope["net"]().eval().requires_grad_(False)
+        return scope[name]().eval().requires_grad_(False)
 
 
 def pile(folder, state, seed=0):
@@ -100,6 +106,45 @@ def test_a_record_of_another_network_fails(own):
     wiring = reknit.assemble(path, record, like=like, budget=5)
     assert wiring.verdict == "failed"
     assert not any(placed.certain for placed in wiring.slots)
+
+
+@pytest.mark.parametrize(("noise", "verdict"), [(0.01, "consistent"), (None, "failed")])
+def test_noise_on_a_record_is_no_failure_where_it_is_told(own, noise, verdict):
+    like, path, truth, record, _ = own
+    stored = dict(np.load(record))
+    stored["outputs"] += 0.01 * np.random.default_rng(0).standard_normal(stored["outputs"].shape).astype(np.float32)
+    np.savez(record, **stored)
+    wiring = reknit.assemble(path, record, like=like, noise=noise, budget=5)
+    assert wiring.verdict == verdict
+    assert all(truth[piece] == slot for slot, piece in wiring.placement.items())
+
+
+def test_the_search_by_outputs_is_told_which_slots_of_a_block_belong_together(own, monkeypatch):
+    like, path, _, record, _ = own
+    heard = []
+
+    def listening(*arguments, **told):
+        heard.append(told["ladders"])
+        return place(*arguments, **told)
+
+    monkeypatch.setattr("reknit.wiring.output_placement.place", listening)
+    reknit.assemble(path, record, like=like)
+    block = [{f"{k}.inp.weight", f"{k}.out.weight"} for k in range(2)]
+    assert [[set(rung) for rung in ladder] for ladder in heard[0]] == [block]
+
+
+def test_what_is_tied_in_the_users_code_holds_one_tensor_under_both_names(own):
+    like, *_, record, _ = own
+    module = own_net("tied_net")
+    state = {key: value.numpy() for key, value in module.state_dict().items() if key != "4.weight"}
+    path, _ = pile(record.parent, state)
+    stored = np.load(record)["inputs"]
+    np.savez(record, inputs=stored, outputs=module(torch.from_numpy(stored)).numpy())
+    wiring = reknit.assemble(path, record, like=like.replace(":net", ":tied_net"))
+    assert wiring.verdict == "exact"
+    assert wiring.placement.keys() == state.keys()
+    for key, value in module.state_dict().items():
+        assert torch.equal(wiring.model.state_dict()[key], value)
 
 
 def test_inputs_are_never_touched_and_the_json_is_complete(own, tmp_path):
