@@ -124,6 +124,29 @@ def test_rungs_are_moved_where_exchanges_alone_are_stuck():
     assert alone.value(climb(alone, halves)) < problem.value(np.arange(16))
 
 
+def rugged(seed, rungs=6, bystanders=50):
+    """The order of rungs is a problem at random; partners hold together, and what lies beside it matters to none."""
+    rng = np.random.default_rng(seed)
+    first, second = np.arange(rungs), np.arange(rungs, 2 * rungs)
+    order = Term(first, first, rng.standard_normal((rungs, rungs)), rng.standard_normal((rungs, rungs)))
+    partners = Term(first, second, 20 * np.eye(rungs), np.eye(rungs))
+    pool = np.repeat([0, 1, 2], [rungs, rungs, bystanders])
+    return Problem(pool, (order, partners), ladders=(Ladder(np.stack([first, second], 1)),))
+
+
+def test_starts_from_shuffled_rungs_find_what_the_first_climb_missed():
+    """Of a few moves drawn at random hardly one is of rungs: these kicks alone end where the first climb did."""
+    solved = 0
+    for seed in (0, 3, 10):
+        problem = rugged(seed)
+        orders = np.array(list(itertools.permutations(range(6))))
+        beside = np.tile(np.arange(12, len(problem)), (len(orders), 1))
+        best = problem.values(np.concatenate([orders, orders + 6, beside], axis=1)).max()
+        assert solve(problem, starts=1, seed=seed).value < best - 0.1
+        solved += solve(problem, starts=4, seed=seed).value > best - 1e-9
+    assert solved >= 2, f"{solved} of 3 solved"
+
+
 @settings(max_examples=10)
 @given(st.integers(0, 10_000))
 def test_climbing_ends_where_no_move_gains_and_margins_say_by_how_much(seed):
@@ -143,6 +166,18 @@ def test_climbing_ends_where_no_move_gains_and_margins_say_by_how_much(seed):
         for draft, t in zip(drafts, rivals, strict=True):
             draft[[s, t]] = draft[[t, s]]
         assert losses[s] == pytest.approx((value - problem.values(drafts)).min())
+
+
+@settings(max_examples=10)
+@given(st.integers(0, 10_000))
+def test_margins_against_all_placements_are_those_of_brute_force(seed):
+    """Of four places, most placements are no single move away."""
+    problem = random_problem(seed, (4, 2))
+    every = np.array(list(placements(problem)))
+    values = problem.values(every)
+    best = every[values.argmax()]
+    wanted = [values.max() - values[every[:, s] != best[s]].max() for s in range(6)]
+    np.testing.assert_allclose(margins(problem, best, list(every)), wanted, atol=1e-9)
 
 
 def test_a_pool_of_one_has_no_rival():
