@@ -75,7 +75,7 @@ def place(
         pools: slots of one shape and the tensors for them.
         tensors: by name.
         placement: slot -> tensor for every slot that is not to be the module's own; rough where not certain.
-        certain: slots that are touched only if the record cannot be reproduced otherwise.
+        certain: slots that are touched only if the record cannot be reproduced otherwise: certain, or as good as.
         inputs: positional arguments of the module; the first axis of every tensor runs over the inputs.
         outputs: what it answered, in the same nest of tensors.
         link: what lies between answer and record; None: found out.
@@ -98,10 +98,12 @@ def place(
     recording = Recording.of(module, values, inputs, outputs, link)
     deadline = began + (float("inf") if budget is None else budget)
 
+    repeated = {slot for ladder in ladders for rung in ladder for slot in rung}
+
     def search_from(placement: Mapping[str, str], settled: Collection[str], until: float) -> Search:
         opened = [pool.without(placement, settled) for pool in pools]
         opened = [pool for pool in opened if len(pool.slots) > 1]
-        mixed = [pool for pool in opened if _is_mixed(tensors[pool.tensors[0]], bool(rivals))]
+        mixed = [pool for pool in opened if _is_mixed(tensors[pool.tensors[0]], pool, repeated if rivals else ())]
         return Search(
             recording=recording,
             tensors=tensors,
@@ -128,9 +130,9 @@ def place(
     return OutputPlacement(search.placement, proof, tuple(search.stages), time.perf_counter() - began)
 
 
-def _is_mixed(tensor: Tensor, has_rivals: bool) -> bool:
-    """Whether slots may hold mixtures; matrices with rival placements are moved whole, and all that is beside them."""
-    return tensor.numel() <= MIXABLE and (tensor.ndim <= 1 or not has_rivals)
+def _is_mixed(tensor: Tensor, pool: Pool, moved_whole: Collection[str]) -> bool:
+    """Whether slots may hold mixtures; matrices that repeat and have rivals are moved, with all that is beside them."""
+    return tensor.numel() <= MIXABLE and (tensor.ndim <= 1 or not set(pool.slots) & set(moved_whole))
 
 
 def _prior(pool: Pool, tensors: Mapping[str, Tensor], beliefs: Mapping[str, Mapping[str, float]]) -> Matrix:
