@@ -118,3 +118,12 @@ def test_no_variance_is_negative(like, seed):
     variances = [slot.key for slot in skeleton.slots if slot.key.endswith("running_var")]
     assert variances
     assert all((tensors[found.placement[slot]] >= 0).all() for slot in variances)
+
+
+def test_what_the_books_are_sure_of_is_settled_but_not_certain():
+    skeleton, pools, tensors, truth = counted(PREACT, seed=1)
+    result = place_by_weights(skeleton, pools, tensors.__getitem__, learned(), starts=2)
+    assert result.likely
+    assert not result.likely & result.certain
+    assert result.settled == result.likely | result.certain
+    assert all(truth[result.placement[slot]] == slot for slot in result.likely)

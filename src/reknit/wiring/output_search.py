@@ -80,7 +80,7 @@ def _start(search: Search, error: float) -> State:
     beliefs = [sinkhorn_log(prior) for prior in search.priors]
     mixed = search.recording.error(search.filled(beliefs))
     hard = [np.eye(len(pool.slots))[search.held(pool)] for pool in search.mixed]
-    if error >= min(mixed, TRUSTED):
+    if np.isfinite(mixed) and error >= min(mixed, TRUSTED):  # a mixture may leave the answer undefined
         return State(beliefs, [b.copy() for b in beliefs], mixed)
     leaning = [KEPT * h + (1 - KEPT) * b for h, b in zip(hard, beliefs, strict=True)]
     return State(leaning, hard, error)

@@ -179,7 +179,7 @@ def _by_outputs(
         pools,
         {name: torch.from_numpy(np.ascontiguousarray(pile.array(name))) for name in pile.shapes},
         weights.placement,
-        weights.certain,
+        weights.settled,
         record.inputs,
         record.outputs,
         link=options.known_link,

@@ -24,6 +24,8 @@ from reknit.wiring.pools import Pool
 from reknit.wiring.rivals import Move, rival_moves
 from reknit.wiring.vector_beliefs import VectorBeliefs, believe, vector_weights
 
+LIKELY = 0.99
+"""Belief from which a slot in a chain with BatchNorm is left alone at first."""
 CERTAIN = 4.5
 """Margin from which a slot is reported certain: above every wrong slot's on nets left out of the learning.
 docs/evidence.md has the table it was read from."""
@@ -42,6 +44,7 @@ class WeightsPlacement:
         climbs: how many searches there were, and how many ended at the placement.
         ladders: rungs of slots that repeat in depth and may be exchanged as a whole.
         beliefs: slot -> tensor -> chance, for slots that anything is known of.
+        likely: slots that are not certain, but so likely right that a search by outputs leaves them alone at first.
         rivals: moves of matrices that the weights do not rule out, the likeliest first.
         around: what is believed of the vectors of every pool, given where the matrices are.
     """
@@ -52,8 +55,14 @@ class WeightsPlacement:
     climbs: tuple[int, int]
     ladders: tuple[tuple[tuple[str, ...], ...], ...] = ()
     beliefs: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    likely: frozenset[str] = frozenset()
     rivals: tuple[Move, ...] = ()
     around: Callable[[Mapping[str, str]], Sequence[VectorBeliefs]] = field(default=lambda _: (), compare=False)
+
+    @property
+    def settled(self) -> frozenset[str]:
+        """What a search by outputs leaves alone at first."""
+        return self.certain | self.likely
 
     def beliefs_around(self, matrices: Mapping[str, str]) -> dict[str, Mapping[str, float]]:
         """What is believed of slots with one axis if the matrices stand otherwise."""
@@ -121,7 +130,8 @@ def place_by_weights(
         found |= said.margins
         beliefs |= said.beliefs
     certain = certain_by(found, chained.placement)
-    return WeightsPlacement(placement, found, certain, climbs, ladders, beliefs, rivals, around)
+    likely = frozenset(slot for slot, said in chained.beliefs.items() if said.get(placement[slot], 0.0) >= LIKELY)
+    return WeightsPlacement(placement, found, certain, climbs, ladders, beliefs, likely - certain, rivals, around)
 
 
 def certain_by(margins: Mapping[str, float], uncalibrated: Collection[str]) -> frozenset[str]:
