@@ -39,8 +39,10 @@ def splice_ai(seed: int, checkpoints: Path) -> tuple[State, PreactResnetConfig]:
     stored = read_tensors(checkpoints / f"spliceai/spliceai/models/spliceai{seed}.h5")
     layers: dict[str, dict[int, dict[str, np.ndarray]]] = {"conv1d": {}, "batch_normalization": {}}
     for name in stored.names:
-        kind, number, field = re.search(r"(conv1d|batch_normalization)_(\d+)/([a-z_]+)(?::0)?$", name).groups()
-        layers[kind].setdefault(int(number), {})[field] = stored.array(name)
+        found = re.search(r"(conv1d|batch_normalization)_(\d+)/([a-z_]+)(?::0)?$", name)
+        if found:
+            kind, number, field = found.groups()
+            layers[kind].setdefault(int(number), {})[field] = stored.array(name)
     convolutions, norms = ([fields for _, fields in sorted(layers[kind].items())] for kind in layers)
     state: State = {}
     inner = iter(k for k in range(1, 38) if k not in SKIPS)
@@ -100,7 +102,7 @@ def train(net: nn.Module) -> float:
     y = torch.tensor(digits)
     optimiser = torch.optim.SGD(net.parameters(), 0.05, momentum=0.9, weight_decay=5e-4)
     for _ in range(EPOCHS):
-        for rows in torch.randperm(1500).split(BATCH):
+        for rows in torch.split(torch.randperm(1500), BATCH):
             loss = nn.functional.cross_entropy(net(x[rows]), y[rows])
             optimiser.zero_grad()
             torch.autograd.backward(loss)
