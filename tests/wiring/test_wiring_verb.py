@@ -34,6 +34,13 @@ def tied_net():
     first, other, last = (nn.Linear(6, 6) for _ in range(3))
     last.weight = first.weight
     return nn.Sequential(first, nn.Tanh(), other, nn.Tanh(), last, nn.Linear(6, 2))
+
+def lone():
+    return nn.Sequential(nn.Linear(6, 5), nn.Tanh(), nn.Linear(5, 2))
+
+def twice():
+    both = nn.Linear(6, 6)
+    return nn.Sequential(both, nn.Tanh(), nn.Linear(6, 6), nn.Tanh(), both, nn.Linear(6, 2))
 """
 
 
@@ -266,3 +273,17 @@ def test_a_folder_that_is_taken_is_refused_before_anything_is_read(tmp_path):
     (tmp_path / "taken" / "letter.txt").write_text("mine", encoding="utf-8")
     with pytest.raises(OutputError, match="is not empty"):
         reknit.assemble(tmp_path / "no pile", like="bert", out=tmp_path / "taken", force=True)
+
+
+@pytest.mark.parametrize("name", ["lone", "twice"])
+def test_nothing_to_exchange_and_a_module_that_is_there_twice(own, tmp_path, name):
+    like = own[0].replace(":net", f":{name}")
+    module = own_net(name)
+    keys = [key for key in module.state_dict() if name == "lone" or not key.startswith("4.")]
+    path, truth = pile(tmp_path, {key: module.state_dict()[key].numpy() for key in keys})
+    x = torch.randn(40, 6, generator=torch.Generator().manual_seed(2))
+    np.savez(tmp_path / "other.npz", inputs=x.numpy(), outputs=module(x).numpy())
+    wiring = reknit.assemble(path, tmp_path / "other.npz", like=like)
+    assert wiring.verdict == "exact"
+    assert {slot: truth[piece] for slot, piece in wiring.placement.items()} == {key: key for key in keys}
+    np.testing.assert_allclose(wiring.model(x).detach().numpy(), module(x).numpy(), rtol=1e-4, atol=1e-5)

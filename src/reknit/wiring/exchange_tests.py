@@ -120,6 +120,8 @@ class ExchangeTester:
             held.append([number[self.placement[slot]] for slot in pool.slots])
             shape = tuple(self.tensors[pool.tensors[0]].shape)
             mixtures.append(Mixture(pool.slots, shape, pool.stacked(self.tensors), torch.eye(len(held[-1]))[held[-1]]))
+        if not pools:
+            return found
         values = {slot: self.tensors[name] for slot, name in self.placement.items()}
         recording = self.recording.as_recorded(self.sigma)
         model = tensor_effects(recording, values, mixtures, ROWS, generator)

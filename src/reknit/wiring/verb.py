@@ -165,6 +165,8 @@ class _Pile:
 def _by_outputs(
     pile: _Pile, pools: Sequence[Pool], weights: WeightsPlacement, record: Recorded, options: WiringOptions
 ) -> OutputPlacement:
+    import copy
+
     import torch
 
     from reknit.skeleton.guess_inputs import on_meta, refusal
@@ -175,7 +177,7 @@ def _by_outputs(
         problem = f"{pile.like.name} does not take the recorded inputs: {reason}"
         raise TableError(problem, "inputs", "Record the arguments of the module, in their order")
     return place(
-        pile.like.module,
+        copy.deepcopy(pile.like.module),  # a module that holds another one twice is left damaged by functional calls
         pools,
         {name: torch.from_numpy(np.ascontiguousarray(pile.array(name))) for name in pile.shapes},
         weights.placement,
