@@ -24,8 +24,12 @@ TENSOR_FILES = ("model.safetensors", "model.safetensors.index.json", "pytorch_mo
 FORMS = "Give package.module:callable, a folder with config.json, or a built-in architecture such as bert:layers=6"
 
 
-def read_folder(folder: Path) -> Config | ResidualSpec | nn.Module:
-    """A built-in config, the spec of a network that ``assemble`` wrote, or transformers' own module on the meta device.
+def read_folder(folder: Path, device: str = "meta") -> Config | ResidualSpec | nn.Module:
+    """A built-in config, the spec of a network that ``assemble`` wrote, or transformers' own module.
+
+    Args:
+        folder: of the checkpoint.
+        device: where transformers' own module is made.
 
     Raises:
         InputError: there is no ``config.json``, or it describes nothing that is known.
@@ -46,7 +50,7 @@ def read_folder(folder: Path) -> Config | ResidualSpec | nn.Module:
     try:
         return _with_heads(folder, values) or from_hugging_face(values, str(path))
     except InputError:
-        module = _of_transformers(folder, values)
+        module = _of_transformers(folder, values, device)
         if module is None:
             raise
     return module
@@ -75,7 +79,7 @@ def _with_heads(folder: Path, values: Mapping[str, Any]) -> Config | None:
     return None
 
 
-def _of_transformers(folder: Path, values: Mapping[str, Any]) -> nn.Module | None:
+def _of_transformers(folder: Path, values: Mapping[str, Any], device: str) -> nn.Module | None:
     """transformers' own module, if it is installed and knows the type; code that comes with a checkpoint never runs."""
     if not model_type(values) or importlib.util.find_spec("transformers") is None:
         return None
@@ -84,7 +88,7 @@ def _of_transformers(folder: Path, values: Mapping[str, Any]) -> nn.Module | Non
     try:
         config = transformers.AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
         kind = getattr(transformers, (values.get("architectures") or [""])[0], None)
-        with torch.device("meta"):
+        with torch.device(device):
             if kind is not None and issubclass(kind, transformers.PreTrainedModel):
                 module: nn.Module = kind(config)
             else:

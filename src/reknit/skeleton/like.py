@@ -9,14 +9,14 @@ from __future__ import annotations
 import importlib
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from reknit.architectures.registry import ARCHITECTURES, Config, architecture_of
 from reknit.architectures.spelling import read_config, spell_config
@@ -24,6 +24,7 @@ from reknit.errors import InputError, UsageError
 from reknit.network.residual_mlp import ResidualMLP
 from reknit.network.spec import ResidualSpec
 from reknit.skeleton.checkpoint_folder import FORMS, read_folder
+from reknit.skeleton.constants import constants_of, with_constants
 from reknit.skeleton.guess_inputs import Inputs, first_line, guess_inputs, on_meta, read_shapes, refusal
 
 
@@ -37,6 +38,8 @@ class Like:
         inputs: by place, or by name, on the meta device.
         inputs_from: where the inputs come from, in words.
         config: of the built-in architecture; None where it is not built in.
+        constants: values of buffers that are in no checkpoint, where they are known.
+        rebuild: makes the module off the meta device, for constants that are not.
     """
 
     name: str
@@ -44,6 +47,16 @@ class Like:
     inputs: Inputs
     inputs_from: str
     config: Config | None = None
+    constants: Mapping[str, Tensor] = field(default_factory=dict)
+    rebuild: Callable[[], nn.Module] | None = None
+
+    def fillable(self) -> nn.Module:
+        """A copy of the module that computes once its slots are filled: constants that no checkpoint holds are there.
+
+        Raises:
+            InputError: a constant cannot be had.
+        """
+        return with_constants(self.module, self.constants, self.rebuild, self.name)
 
 
 def resolve(like: str, input_shape: str | None = None) -> Like:
@@ -94,7 +107,7 @@ def from_folder(folder: Path, input_shape: str | None = None) -> Like:
             module, inputs = ResidualMLP(found), (torch.zeros(4, found.width),)
         return _finish(str(folder), module, inputs, input_shape)
     if isinstance(found, nn.Module):
-        return _finish(str(folder), found, None, input_shape)
+        return _finish(str(folder), found, None, input_shape, lambda: read_folder(folder, device="cpu"))
     return built_in(found, input_shape, str(folder))
 
 
@@ -121,7 +134,8 @@ def from_code(like: str, input_shape: str | None = None) -> Like:
                 raise UsageError(f"{place} has no {part!r}", "--like", "Name a callable of that module")
             found = getattr(found, part)
         module, inputs = _called(like, found)
-    return _finish(like, module, inputs, input_shape)
+        rebuild = None if isinstance(found, nn.Module) else _importable_from_here()(found)
+    return _finish(like, module, inputs, input_shape, rebuild)
 
 
 def _called(like: str, found: Any) -> tuple[nn.Module, Inputs | None]:
@@ -148,7 +162,14 @@ def _called(like: str, found: Any) -> tuple[nn.Module, Inputs | None]:
     return module, on_meta(inputs)
 
 
-def _finish(name: str, module: nn.Module, inputs: Inputs | None, input_shape: str | None) -> Like:
+def _finish(
+    name: str,
+    module: nn.Module,
+    inputs: Inputs | None,
+    input_shape: str | None,
+    rebuild: Callable[[], Any] | None = None,
+) -> Like:
+    constants = {key: value.clone() for key, value in constants_of(module).items() if not value.is_meta}
     module = module.eval().to("meta")
     with torch.device("meta"):
         if input_shape is not None:
@@ -157,7 +178,13 @@ def _finish(name: str, module: nn.Module, inputs: Inputs | None, input_shape: st
             source = "given with the module"
         else:
             inputs, source = guess_inputs(module)
-    return Like(name, module, inputs, source)
+    again = None if rebuild is None else lambda: _module_of(rebuild())
+    return Like(name, module, inputs, source, constants=constants, rebuild=again)
+
+
+def _module_of(made: Any) -> nn.Module:
+    module: nn.Module = made[0] if isinstance(made, tuple) else made
+    return module.eval()
 
 
 def _spelled(module: nn.Module, input_shape: str) -> tuple[Inputs, str]:

@@ -148,11 +148,9 @@ class _Pile:
 
     def build(self, tensors: Mapping[str, np.ndarray]) -> nn.Module:
         """The module with these tensors in its slots; tied slots get the same one, slots without effect zeros."""
-        import copy
-
         import torch
 
-        module = copy.deepcopy(self.like.module)
+        module = self.like.fillable()
         state: dict[str, torch.Tensor] = {}
         for slot in self.skeleton.slots:
             given = tensors.get(slot.key)
@@ -165,8 +163,6 @@ class _Pile:
 def _by_outputs(
     pile: _Pile, pools: Sequence[Pool], weights: WeightsPlacement, record: Recorded, options: WiringOptions
 ) -> OutputPlacement:
-    import copy
-
     import torch
 
     from reknit.skeleton.guess_inputs import on_meta, refusal
@@ -177,7 +173,7 @@ def _by_outputs(
         problem = f"{pile.like.name} does not take the recorded inputs: {reason}"
         raise TableError(problem, "inputs", "Record the arguments of the module, in their order")
     return place(
-        copy.deepcopy(pile.like.module),  # a module that holds another one twice is left damaged by functional calls
+        pile.like.fillable(),  # a copy: a module that holds another one twice is left damaged by functional calls
         pools,
         {name: torch.from_numpy(np.ascontiguousarray(pile.array(name))) for name in pile.shapes},
         weights.placement,
