@@ -28,9 +28,9 @@ if _typing.TYPE_CHECKING:
     from reknit.assembly.verb import assemble
     from reknit.assembly.verify import verify
     from reknit.containers.inspect import inspect
-    from reknit.network.saved import load_model as load
     from reknit.puzzle.verb import drop
     from reknit.skeleton.verb import couple
+    from reknit.wiring.load import load
     from reknit.wiring.result import Wiring
 
 __version__ = "0.1.0"
@@ -62,7 +62,7 @@ _HOMES = {
     "couple": ("reknit.skeleton.verb", "couple"),
     "drop": ("reknit.puzzle.verb", "drop"),
     "inspect": ("reknit.containers.inspect", "inspect"),
-    "load": ("reknit.network.saved", "load_model"),
+    "load": ("reknit.wiring.load", "load"),
     "verify": ("reknit.assembly.verify", "verify"),
 }
 

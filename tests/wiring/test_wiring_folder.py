@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from reknit.errors import OutputError
+from reknit.errors import InputError, OutputError
 from reknit.wiring.folder import ASSEMBLY_FILE, CONFIG_FILE, MODEL_FILE, save_wiring
+from reknit.wiring.load import load
 
 TENSORS = {"b.weight": np.arange(6.0, dtype=np.float32).reshape(2, 3).T, "a.steps": np.array([3], dtype=np.int64)}
 CONTENT = {"verdict": "ambiguous", "version": "9.9", "slots": [{"margin": float("inf")}]}
@@ -53,3 +54,18 @@ def test_nothing_is_left_of_a_folder_that_could_not_be_written(tmp_path):
     with pytest.raises(TypeError):
         save_wiring(TENSORS, "net", {**CONTENT, "foreign": object()}, tmp_path / "out", force=False)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("config", "words"),
+    [
+        ({"architecture": "wired"}, "'like' is None"),
+        ({"architecture": "wired", "like": "mlp:sizes=2-3-1"}, "missing"),
+        ({"architecture": "other"}, "the architecture is 'other'"),
+    ],
+)
+def test_what_cannot_be_loaded_is_said(tmp_path, config, words):
+    saved(tmp_path / "out")
+    (tmp_path / "out" / CONFIG_FILE).write_text(json.dumps(config), encoding="utf-8")
+    with pytest.raises(InputError, match=words):
+        load(tmp_path / "out")

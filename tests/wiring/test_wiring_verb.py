@@ -287,3 +287,7 @@ def test_nothing_to_exchange_and_a_module_that_is_there_twice(own, tmp_path, nam
     assert wiring.verdict == "exact"
     assert {slot: truth[piece] for slot, piece in wiring.placement.items()} == {key: key for key in keys}
     np.testing.assert_allclose(wiring.model(x).detach().numpy(), module(x).numpy(), rtol=1e-4, atol=1e-5)
+    wiring.save(tmp_path / "made")
+    loaded = reknit.load(tmp_path / "made")
+    assert not loaded.training
+    torch.testing.assert_close(loaded(x), wiring.model(x).detach())

@@ -12,6 +12,7 @@ from safetensors.numpy import save_file
 from reknit.containers.write import staged_folder
 from reknit.plain import dumps
 
+ARCHITECTURE = "wired"
 MODEL_FILE, CONFIG_FILE, ASSEMBLY_FILE = "model.safetensors", "config.json", "assembly.json"
 
 
@@ -32,6 +33,6 @@ def save_wiring(
     """
     with staged_folder(folder, force=force) as staged:
         save_file({key: np.ascontiguousarray(tensor) for key, tensor in tensors.items()}, staged / MODEL_FILE)
-        config = {"architecture": "wired", "like": like, "version": content["version"]}
+        config = {"architecture": ARCHITECTURE, "like": like, "version": content["version"]}
         (staged / CONFIG_FILE).write_text(dumps(config, indent=2) + "\n", encoding="utf-8")
         (staged / ASSEMBLY_FILE).write_text(dumps(content, indent=1) + "\n", encoding="utf-8")
