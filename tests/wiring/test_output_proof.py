@@ -3,11 +3,13 @@ import itertools
 import pytest
 import torch
 from recorded_nets import bert_scene, mlp_scene
+from torch import nn
 
 from reknit.wiring.exchange_tests import ExchangeTester
 from reknit.wiring.exchanges import exchanged
 from reknit.wiring.output_floor import output_floor
 from reknit.wiring.output_proof import prove
+from reknit.wiring.pools import Pool
 from reknit.wiring.recording import Recording
 
 
@@ -117,3 +119,44 @@ def test_a_record_of_too_few_bits_cannot_name_a_placement(numbers, verdict):
     proof = judged(scene)
     assert proof.verdict == verdict
     assert ("bits" in proof.reason) == (numbers == 1)
+
+
+def test_effects_far_smaller_than_foreseen_raise_the_bound_and_no_more():
+    class Tester(ExchangeTester):
+        """Of two hundred exchanges every effect is 0.002 of what is foreseen."""
+
+        def __init__(self):
+            self.level, self.misfit = 6.0, 1.0
+            self.foreseen = {(f"a{k}", f"b{k}"): 10 ** (2 + 8 * k / 200) for k in range(200)}
+
+        def _foreseen(self, pools, generator):
+            return self.foreseen
+
+        def size(self, pair):
+            return 0.002 * self.foreseen[pair]
+
+    tester = Tester()
+    screened, least, left = tester.screen([], torch.Generator().manual_seed(0))
+    assert least == pytest.approx(0.002)
+    assert screened + len(left) == 200
+    kept = min(size for pair, size in tester.foreseen.items() if pair not in left)
+    assert 0.002 * kept >= 10 * 7  # ten times what rejects
+    assert max(tester.foreseen[pair] for pair in left) <= 2 * 100 * 7 / 0.02
+
+
+def test_an_exchange_that_leaves_an_answer_undefined_is_rejected():
+    module = nn.Sequential(nn.BatchNorm1d(3), nn.Linear(3, 3)).eval().requires_grad_(False)
+    state = {key: value.clone() for key, value in module.state_dict().items() if value.ndim == 1}
+    state["0.running_mean"] = torch.tensor([-1.0, -2.0, 1.0])
+    state["0.bias"] = torch.tensor([0.5, -0.2, 0.1])
+    state["0.running_var"] = torch.tensor([2.0, 1.0, 3.0])
+    state["0.weight"] = torch.tensor([1.5, 1.2, 0.7])
+    names = {key: f"of {key}" for key in state}
+    module.load_state_dict(state, strict=False)
+    x = torch.randn(40, 3, generator=torch.Generator().manual_seed(1))
+    tensors = {names[key]: value for key, value in state.items()}
+    proof = prove(module, [Pool(tuple(names), tuple(names.values()))], tensors, names, (x,), module(x))
+    assert proof.verdict == "exact"
+    assert proof.undecided == ()
+    assert proof.least_share > 0  # and not undefined itself
+    assert proof.weakest > proof.level

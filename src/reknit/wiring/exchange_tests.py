@@ -6,7 +6,8 @@
 
 What the screening leaves out is bounded by a sample, not proved: the weakest of the screened and some drawn at random
 are evaluated exactly too; if an effect turns out to be a smaller share of what was foreseen than ``1 / SLACK``, the
-bound for all others is raised by what is missing, and the sample is taken again.
+bound for all others is raised by what is missing, and a sample above the new bound is taken: what is foreseen there may
+be too large by as much. Exchanged variances are far from linear, and their effects often are.
 
 An exchange that does not move the answers beyond the rounding of float64 leaves the function as it is, on these inputs:
 a key's bias adds the same to all scores, and softmax loses it. Exchanges of tensors with equal bits leave everything.
@@ -97,7 +98,8 @@ class ExchangeTester:
         """How many exchanges are rejected to first order, the least share in the sample, and the exchanges left."""
         foreseen = self._foreseen(pools, generator)
         pairs = sorted(foreseen, key=lambda pair: foreseen[pair])
-        bound = SAFE * (self.level + self.misfit)
+        wanted = SAFE * (self.level + self.misfit)
+        bound = wanted
         checked: dict[tuple[str, str], float] = {}
         while True:
             safe = [pair for pair in pairs if foreseen[pair] >= bound]
@@ -106,9 +108,9 @@ class ExchangeTester:
                 if pair not in checked:
                     checked[pair] = self.size(pair) / foreseen[pair]
             least = min((checked[pair] for pair in safe if pair in checked), default=math.inf)
-            if least * SLACK >= 1 or not safe:
+            if least * SLACK * bound >= wanted or not safe:
                 return len(safe), least, pairs[: len(pairs) - len(safe)]
-            bound *= max(1 / max(least * SLACK, 1e-12), 2.0)
+            bound = max(2.0 * bound, wanted / max(least * SLACK, 1e-12))
 
     def _foreseen(self, pools: Sequence[Pool], generator: torch.Generator) -> dict[tuple[str, str], float]:
         """Size of every exchange's effect, to first order; in directions over the numbers as the record holds them."""
@@ -136,9 +138,10 @@ class ExchangeTester:
         return [new - old for new, old in zip(moved, self.base[id(part)], strict=True)]
 
     def size(self, pair: tuple[str, str]) -> float:
-        """The effect of an exchange on all inputs, exactly."""
+        """The effect of an exchange on all inputs, exactly; infinite where it leaves an answer undefined."""
         delta = self._delta(self.recording, pair)
-        return math.sqrt(sum(float((d / s).square().sum()) for d, s in zip(delta, self.sigma, strict=True)))
+        total = sum(float((d / s).square().sum()) for d, s in zip(delta, self.sigma, strict=True))
+        return math.inf if math.isnan(total) else math.sqrt(total)
 
     def exactly(self, pair: tuple[str, str]) -> Exchange:
         """z of an exchange: on few inputs, and on all of them if that leaves it open."""
@@ -153,6 +156,8 @@ class ExchangeTester:
             overlap += float(((record.double() - base) * d).sum()) / sigma**2
             rounding = NOTHING * torch.finfo(torch.float64).eps * float(base.abs().max().clamp(min=1e-300))
             unmoved = max(unmoved, float(d.abs().max()) / rounding)
+        if not math.isfinite(size):  # no number is near an answer that is undefined
+            return Exchange(pair, (self.placement[pair[0]], self.placement[pair[1]]), math.inf, math.inf, False)
         count = sum(record.numel() for record in part.records)
         z = (1 - max(overlap / size, 0.0)) * math.sqrt(size) if size > 0 else 0.0
         names = (self.placement[pair[0]], self.placement[pair[1]])
