@@ -1,6 +1,8 @@
 """Buffers that are in no checkpoint have their values again once a module is to compute."""
 
+import importlib
 import sys
+import threading
 
 import pytest
 import torch
@@ -38,6 +40,7 @@ def here(tmp_path, monkeypatch):
     (tmp_path / "nets_of_constants.py").write_text(CODE, encoding="utf-8")
     (tmp_path / "helper_of_constants.py").write_text("STEP = 3.0\n", encoding="utf-8")
     monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
     yield
     for name in ("nets_of_constants", "helper_of_constants"):
         sys.modules.pop(name, None)
@@ -72,3 +75,20 @@ def test_nothing_is_made_again_without_need():
 
     module = nn.Linear(2, 2).to("meta")
     assert with_constants(module, {}, never, "net").weight.is_meta
+
+
+def test_the_users_own_module_stays_as_it_is_and_what_is_tied_stays_tied(here):
+    made = importlib.import_module("nets_of_constants").made
+    made.other = nn.Linear(4, 4)
+    made.other.weight = made.inner.weight
+    like = resolve("nets_of_constants:made", "2x4")
+    assert made.inner.weight.device.type == "cpu"
+    assert like.module.other.weight is like.module.inner.weight
+    assert resolve("nets_of_constants:made", "2x4").fillable().inner.steps.tolist() == [0, 3, 6, 9]
+
+
+def test_a_module_that_cannot_be_copied_is_refused(here, monkeypatch):
+    made = importlib.import_module("nets_of_constants").made
+    monkeypatch.setattr(made, "lock", threading.Lock(), raising=False)
+    with pytest.raises(InputError, match="cannot be copied"):
+        resolve("nets_of_constants:made", "2x4")

@@ -61,6 +61,7 @@ def test_a_module_in_float64_and_coarse_tensors_are_compared_in_float32():
 
 def test_tensors_are_found_in_any_nest():
     a, b, c = torch.zeros(1), torch.ones(1), torch.ones(2)
+    assert tensors_in((3, "name", {"n": 2.0})) == []
     assert [id(t) for t in tensors_in({"x": (a, None, [b]), "y": c})] == [id(a), id(b), id(c)]
 
 
@@ -69,7 +70,8 @@ def test_tensors_are_found_in_any_nest():
     [
         (lambda y: (y, y), "2 recorded tensors, but the module answers with 1"),
         (lambda y: y.argmax(1), "labels alone do not tell how far an answer is off"),
-        (lambda y: y[:, :2], "labels alone"),
+        (lambda y: y[:, :2], r"recorded in the shape \(24, 2\), the module answers \(24, 5\)"),
+        (lambda y: torch.where(y > y.median(), y, torch.nan), "infinite or undefined"),
     ],
 )
 def test_outputs_that_do_not_fit_are_refused(outputs, sentence):
@@ -82,3 +84,15 @@ def test_a_shape_that_does_not_fit_is_refused():
     scene = mlp_scene(0)
     with pytest.raises(TableError, match=r"recorded in the shape \(24, 2\), the module answers \(24, 5\)"):
         Recording.of(scene.module, true_values(scene), scene.inputs, scene.outputs[:, :2], "identity")
+
+
+def test_rows_that_read_the_rows_before_them_are_not_independent():
+    class Running(torch.nn.Module):
+        """Each answer is the sum of all inputs so far: the first row alone gets the same answer."""
+
+        def forward(self, x):
+            return x.cumsum(0)
+
+    x = torch.randn(6, 2, generator=torch.Generator().manual_seed(0))
+    assert not Recording.of(Running(), {}, (x,), x.cumsum(0)).independent
+    assert Recording.of(torch.nn.Identity(), {}, (x,), x).independent

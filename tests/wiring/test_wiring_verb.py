@@ -7,7 +7,7 @@ import sys
 import numpy as np
 import pytest
 import torch
-from safetensors.numpy import save_file
+from safetensors.numpy import load_file, save_file
 from traced_nets import built_in, numbers
 
 import reknit
@@ -58,7 +58,7 @@ def pile(folder, state, seed=0):
     order = np.random.default_rng(seed).permutation(len(state))
     truth = {f"t_{k:02d}": list(state)[place] for k, place in enumerate(order)}
     path = folder / "pile.safetensors"
-    save_file({name: np.ascontiguousarray(state[key]) for name, key in truth.items()}, path)
+    save_file({name: np.asarray(state[key], order="C") for name, key in truth.items()}, path)
     return path, truth
 
 
@@ -291,3 +291,83 @@ def test_nothing_to_exchange_and_a_module_that_is_there_twice(own, tmp_path, nam
     loaded = reknit.load(tmp_path / "made")
     assert not loaded.training
     torch.testing.assert_close(loaded(x), wiring.model(x).detach())
+
+
+@pytest.mark.parametrize("option", [{"seed": -1}, {"seed": 2**70}, {"budget": 0}, {"budget": float("nan")}])
+def test_numbers_out_of_range_are_refused(option):
+    with pytest.raises(UsageError, match=f"the {next(iter(option))} is"):
+        WiringOptions(**option)
+
+
+def test_a_tensor_with_undefined_numbers_is_named(own, tmp_path):
+    like, _, _, _, module = own
+    state = {key: value.numpy().copy() for key, value in module.state_dict().items()}
+    state["1.inp.weight"][0, 0] = np.nan
+    path, truth = pile(tmp_path, state)
+    name = next(name for name, key in truth.items() if key == "1.inp.weight")
+    with pytest.raises(PileError, match="infinite or undefined") as caught:
+        reknit.assemble(path, like=like)
+    assert name in str(caught.value)
+
+
+FEW = """
+import torch
+from torch import nn
+
+class Four(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.p = nn.ParameterList(nn.Parameter(torch.zeros(1)) for _ in range(4))
+        self.t = nn.Parameter(torch.zeros(()))
+        self.n = nn.BatchNorm1d(2, affine=False)
+        self.m = nn.BatchNorm1d(2, affine=False)
+
+    def forward(self, x):
+        for p in self.p:
+            x = (x * p).tanh() + x
+        return self.m(self.n(x)) * self.t
+
+def net():
+    return Four()
+"""
+
+
+def test_too_few_bits_make_no_slot_certain_and_counters_are_not_judged(tmp_path, monkeypatch):
+    (tmp_path / "net_of_bits.py").write_text(FEW, encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    scope: dict[str, object] = {}
+    exec(FEW, scope)
+    module = scope["net"]().eval().requires_grad_(False)
+    generator = torch.Generator().manual_seed(5)
+    state = {}
+    for k, (key, value) in enumerate(module.state_dict().items()):
+        state[key] = (
+            torch.rand(value.shape, generator=generator) + 0.3 if value.is_floating_point() else torch.tensor(k)
+        )
+    module.load_state_dict(state)
+    path, _ = pile(tmp_path, {key: value.numpy() for key, value in state.items()})
+    x = torch.randn(200, 2, generator=generator)
+    np.savez(tmp_path / "record.npz", inputs=x.numpy(), outputs=module(x).numpy())
+    for sure in (True, False):
+        if not sure:
+            monkeypatch.setattr("reknit.wiring.output_proof.SPARE_BITS", 1e6)
+        wiring = reknit.assemble(path, tmp_path / "record.npz", like="net_of_bits:net", input="4x2", budget=5)
+        certain = {placed.slot for placed in wiring.slots if placed.certain}
+        counters = {placed.slot for placed in wiring.slots if placed.slot.endswith("num_batches_tracked")}
+        assert len(counters) == 2
+        assert not counters & certain
+        undecided = {slot for slots in wiring.undecided for slot in slots}
+        if sure:
+            assert wiring.verdict == "exact"
+            assert certain == {placed.slot for placed in wiring.slots} - counters
+            assert undecided == set()
+        else:
+            assert wiring.verdict == "ambiguous"
+            assert certain <= {"t"}
+            assert undecided >= {f"p.{k}" for k in range(4)}
+    wiring.save(tmp_path / "made")
+    assert wiring.model.t.shape == ()
+    assert load_file(tmp_path / "made" / "model.safetensors")["t"].shape == ()
+    assert reknit.load(tmp_path / "made").t.shape == ()  # the shape of an input is remembered
+    sys.modules.pop("net_of_bits", None)

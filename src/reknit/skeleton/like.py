@@ -6,6 +6,7 @@ costs nothing.
 
 from __future__ import annotations
 
+import copy
 import importlib
 import re
 import sys
@@ -170,7 +171,7 @@ def _finish(
     rebuild: Callable[[], Any] | None = None,
 ) -> Like:
     constants = {key: value.clone() for key, value in constants_of(module).items() if not value.is_meta}
-    module = module.eval().to("meta")
+    module = _without_numbers(module, name).eval()
     with torch.device("meta"):
         if input_shape is not None:
             inputs, source = _spelled(module, input_shape)
@@ -180,6 +181,22 @@ def _finish(
             inputs, source = guess_inputs(module)
     again = None if rebuild is None else lambda: _module_of(rebuild())
     return Like(name, module, inputs, source, constants=constants, rebuild=again)
+
+
+def _without_numbers(module: nn.Module, name: str) -> nn.Module:
+    """A copy on the meta device, with what is tied still tied; the user's own module stays as it is.
+
+    Raises:
+        InputError: it holds something that cannot be copied.
+    """
+    bare: dict[int, Any] = {}
+    for value in (*module.parameters(), *module.buffers()):
+        empty = torch.empty_like(value, device="meta")
+        bare[id(value)] = nn.Parameter(empty, value.requires_grad) if isinstance(value, nn.Parameter) else empty
+    try:
+        return copy.deepcopy(module, bare)
+    except (TypeError, RuntimeError) as error:
+        raise InputError(f"it cannot be copied: {first_line(error)}", name, "Name a callable that makes it") from error
 
 
 def _module_of(made: Any) -> nn.Module:

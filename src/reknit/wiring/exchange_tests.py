@@ -130,7 +130,8 @@ class ExchangeTester:
         for pool, columns, part in zip(pools, held, model.effects, strict=True):
             sizes = model.sizes(exchange_effects(part, columns))
             for first, second in itertools.combinations(range(len(pool.slots)), 2):
-                found[pool.slots[first], pool.slots[second]] = float(sizes[first, second])
+                size = float(sizes[first, second])
+                found[pool.slots[first], pool.slots[second]] = 0.0 if math.isnan(size) else size
         return found
 
     def _delta(self, part: Recording, pair: tuple[str, str]) -> list[Tensor]:

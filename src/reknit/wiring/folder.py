@@ -17,7 +17,13 @@ MODEL_FILE, CONFIG_FILE, ASSEMBLY_FILE = "model.safetensors", "config.json", "as
 
 
 def save_wiring(
-    tensors: Mapping[str, np.ndarray], like: str, content: Mapping[str, Any], folder: Path, *, force: bool
+    tensors: Mapping[str, np.ndarray],
+    like: str,
+    content: Mapping[str, Any],
+    folder: Path,
+    *,
+    input_shape: str | None = None,
+    force: bool = False,
 ) -> None:
     """Write a wiring into a folder of its own, whole or not at all.
 
@@ -26,13 +32,16 @@ def save_wiring(
         like: what the skeleton was made from, for ``config.json``.
         content: what ``--json`` prints.
         folder: where to.
+        input_shape: of an example input, where it was told.
         force: replace an existing folder that holds an assembly and nothing else.
 
     Raises:
         OutputError: the folder is there already and ``force`` is false, or it cannot be written.
     """
     with staged_folder(folder, force=force) as staged:
-        save_file({key: np.ascontiguousarray(tensor) for key, tensor in tensors.items()}, staged / MODEL_FILE)
+        save_file({key: np.asarray(tensor, order="C") for key, tensor in tensors.items()}, staged / MODEL_FILE)
         config = {"architecture": ARCHITECTURE, "like": like, "version": content["version"]}
+        if input_shape is not None:
+            config["input"] = input_shape
         (staged / CONFIG_FILE).write_text(dumps(config, indent=2) + "\n", encoding="utf-8")
         (staged / ASSEMBLY_FILE).write_text(dumps(content, indent=1) + "\n", encoding="utf-8")

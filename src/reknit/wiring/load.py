@@ -37,4 +37,4 @@ def load(folder: str | Path) -> nn.Module:
     from reknit.skeleton.like import resolve
 
     tensors = {key: torch.from_numpy(tensor) for key, tensor in load_tensors(folder).items()}
-    return hold(resolve(like).fillable(), tensors).eval()
+    return hold(resolve(like, config.get("input")).fillable(), tensors).eval()

@@ -37,7 +37,7 @@ def match_shapes(
         names[shape, is_float(dtypes[name])].append(name)
     for kind in (*slots, *names):
         wanted, given = len(slots.get(kind, ())), len(names.get(kind, ()))
-        if wanted == given or (not given and _without_effect(skeleton, slots[kind])):
+        if wanted == given or (not given and without_effect(skeleton, slots[kind])):
             continue
         size = " x ".join(map(str, kind[0])) or "no axes"
         example = slots[kind][0] if wanted else names[kind][0]
@@ -50,7 +50,7 @@ def match_shapes(
     return tuple(Pool(tuple(slots[kind]), tuple(names[kind])) for kind in slots if kind in names)
 
 
-def _without_effect(skeleton: Skeleton, keys: Sequence[str]) -> bool:
+def without_effect(skeleton: Skeleton, keys: Sequence[str]) -> bool:
     """Whether these slots are counters and their like: kept, not trained, and used by no operation."""
     used = {key for use in skeleton.uses for key in use.slots.values()}
     return all(skeleton[key].is_buffer and key not in used for key in keys)

@@ -26,7 +26,7 @@ class WiringOptions:
         starts: climbs of the search by weights.
 
     Raises:
-        UsageError: there is no such link, or the noise is no standard deviation.
+        UsageError: there is no such link, or a number is out of range.
     """
 
     like: str | None = None
@@ -40,6 +40,10 @@ class WiringOptions:
     def __post_init__(self) -> None:
         if self.link is not None and self.link not in LINKS:
             raise UsageError(f"there is no link {self.link!r}", "--link", f"Choose one of {', '.join(LINKS)}")
+        if not 0 <= self.seed < 2**32:
+            raise UsageError(f"the seed is {self.seed}", "--seed", "Give a whole number from 0 to 4294967295")
+        if self.budget is not None and not self.budget > 0:
+            raise UsageError(f"the budget is {self.budget} seconds", "--budget", "Give more than 0")
         if self.noise is not None and not 0 <= self.noise < math.inf:
             raise UsageError(f"noise is a standard deviation, not {self.noise}", "--noise", "Give a number from 0")
 

@@ -17,6 +17,8 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.func import functional_call
 
+from reknit.errors import TableError
+from reknit.skeleton.guess_inputs import first_line
 from reknit.wiring.recording import Recording, tensors_in
 
 TOLERANCE = 8.0
@@ -44,8 +46,9 @@ class OutputFloor:
 
 
 def state_in(recording: Recording, values: Mapping[str, Tensor], dtype: torch.dtype) -> dict[str, Tensor]:
-    """All tensors of the module, its own and those in its slots, in a dtype."""
-    return {key: cast(value, dtype) for key, value in {**recording.own, **values}.items()}
+    """All tensors of the module, its constants, its own and those in its slots, in a dtype."""
+    constants = {key: value for key, value in recording.module.named_buffers() if not value.is_meta}
+    return {key: cast(value, dtype) for key, value in {**constants, **recording.own, **values}.items()}
 
 
 def cast(value: Any, dtype: torch.dtype) -> Any:
@@ -59,7 +62,15 @@ def recorded_answers(
     """What would be recorded of the module with these tensors, computed in their dtype."""
     with torch.no_grad():
         inputs = tuple(cast(x, dtype) for x in recording.inputs)
-        answers = tensors_in(functional_call(recording.module, dict(state), inputs))
+        usual = torch.get_default_dtype()
+        torch.set_default_dtype(dtype)  # of what the module makes itself: a first state of zeros
+        try:
+            answers = tensors_in(functional_call(recording.module, dict(state), inputs))
+        except RuntimeError as error:
+            problem = f"the module cannot be computed in {str(dtype).removeprefix('torch.')}: {first_line(error)}"
+            raise TableError(problem, "outputs", "Let the module keep the dtype of its tensors") from error
+        finally:
+            torch.set_default_dtype(usual)
     return [link.recorded(answer) for link, answer in zip(recording.links, answers, strict=True)]
 
 

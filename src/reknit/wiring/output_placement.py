@@ -122,10 +122,11 @@ def place(
     search = search_from(placement, certain, began + CERTAIN_SHARE * (deadline - began) if certain else deadline)
     found = run(search)
     if not found and any(len(pool.slots) > 1 and set(pool.slots) & set(certain) for pool in pools):
-        stages = search.stages  # something that passed for certain must be wrong
+        first = search  # something that passed for certain must be wrong
         search = search_from(placement, (), deadline)
-        search.stages = stages
-        run(search)
+        search.stages = first.stages
+        if not run(search) and first.error(first.placement) < search.error(search.placement):
+            search.placement = first.placement
     proof = prove_recording(recording, pools, tensors, search.placement, noise=noise, seed=seed)
     return OutputPlacement(search.placement, proof, tuple(search.stages), time.perf_counter() - began)
 

@@ -50,6 +50,7 @@ class OutputProof:
         weakest: the smallest z among exchanges rejected exactly; infinite if there are none.
         undecided: exchanges that are not rejected, the least z first.
         free: sets of slots that undecided exchanges join: who stands where within them is not known.
+        named: whether the record carries as many bits as it takes to name a placement; if not, no slot is certain.
     """
 
     verdict: Verdict
@@ -62,6 +63,7 @@ class OutputProof:
     weakest: float
     undecided: tuple[Exchange, ...]
     free: tuple[tuple[str, ...], ...]
+    named: bool = True
 
 
 def prove(
@@ -121,8 +123,15 @@ def prove_recording(
             weakest = min(weakest, found.z)
     undecided.sort(key=lambda one: (one.z, one.slots))
     free = _joined([one.slots for one in undecided])
-    verdict, reason = _verdict(floor, noise, coarse, undecided, free, tester.bits(), pools)
-    return OutputProof(verdict, reason, floor, level, tested, screened, least, weakest, tuple(undecided), free)
+    bits, needed = tester.bits(), _needed(pools)
+    verdict, reason = _verdict(floor, noise, coarse, undecided, free, bits, needed)
+    named = bits >= needed
+    return OutputProof(verdict, reason, floor, level, tested, screened, least, weakest, tuple(undecided), free, named)
+
+
+def _needed(pools: Sequence[Pool]) -> float:
+    """Bits that name one placement among all."""
+    return sum(math.lgamma(len(pool.slots) + 1) for pool in pools) / math.log(2) + SPARE_BITS
 
 
 def _verdict(
@@ -132,9 +141,8 @@ def _verdict(
     undecided: Sequence[Exchange],
     free: Sequence[Sequence[str]],
     bits: float,
-    pools: Sequence[Pool],
+    needed: float,
 ) -> tuple[Verdict, str]:
-    needed = sum(math.lgamma(len(pool.slots) + 1) for pool in pools) / math.log(2) + SPARE_BITS
     if bits < needed:
         return "ambiguous", f"the record carries {bits:.0f} bits, and naming a placement takes {needed:.0f}"
     if undecided:

@@ -18,6 +18,7 @@ from torch.func import functional_call
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from reknit.errors import TableError
+from reknit.skeleton.guess_inputs import first_line
 from reknit.wiring.links import LINKS, Link, LinkName, find_link
 from reknit.wiring.written_out_norms import WrittenOutNorms
 
@@ -26,13 +27,13 @@ Rows = Float[Tensor, "rows outputs"]
 
 
 def tensors_in(answer: Any) -> list[Tensor]:
-    """All tensors of a nest, from left to right."""
+    """All tensors of a nest, from left to right; what is neither a tensor nor holds any is passed over."""
     if isinstance(answer, Tensor):
         return [answer]
-    if answer is None:
-        return []
     if isinstance(answer, Mapping):
         answer = answer.values()
+    elif not isinstance(answer, tuple | list):
+        return []
     return [tensor for part in answer for tensor in tensors_in(part)]
 
 
@@ -80,19 +81,28 @@ class Recording:
         inputs = tuple(single(x) for x in inputs)
         values = {**own, **{key: single(value) for key, value in values.items()}}
         records = [record.detach() for record in tensors_in(outputs)]
-        with torch.no_grad():
-            answers = tensors_in(functional_call(module, dict(values), inputs))
-            independent = _independent(module, values, inputs, answers)
+        try:
+            with torch.no_grad():
+                answers = tensors_in(functional_call(module, dict(values), inputs))
+                independent = _independent(module, values, inputs, answers)
+        except (RuntimeError, TypeError, IndexError) as error:
+            problem = f"the module fails on them: {first_line(error)}"
+            raise TableError(problem, "inputs", "Record the arguments of the module, in their order") from error
         if len(answers) != len(records):
             problem = f"{len(records)} recorded tensors, but the module answers with {len(answers)}"
             raise TableError(problem, "outputs", "Record all of its answer, or wrap the module")
+        for answer, record in zip(answers, records, strict=True):
+            if record.is_floating_point() and answer.shape != record.shape:
+                shapes = f"{tuple(record.shape)}, the module answers {tuple(answer.shape)}"
+                raise TableError(f"recorded in the shape {shapes}", "outputs", "Record what the module answers")
         names = [link or find_link(a, r) for a, r in zip(answers, records, strict=True)]
         if "labels" in names:
             raise TableError("labels alone do not tell how far an answer is off", "outputs", "Record the numbers")
-        for answer, record in zip(answers, records, strict=True):
-            if answer.shape != record.shape:
-                shapes = f"{tuple(record.shape)}, the module answers {tuple(answer.shape)}"
-                raise TableError(f"recorded in the shape {shapes}", "outputs", "Record what the module answers")
+        if not all(record.is_floating_point() for record in records):
+            raise TableError("whole numbers are no answers of this module", "outputs", "Record the numbers themselves")
+        if not all(bool(record.isfinite().all()) for record in records):
+            problem = "they hold numbers that are infinite or undefined"
+            raise TableError(problem, "outputs", "Record rows and answers that are numbers throughout")
         links = tuple(LINKS[name] for name in names)
         known = tuple(link.known(record.float()) for link, record in zip(links, records, strict=True))
         targets = [link.target(record.float()) for link, record in zip(links, records, strict=True)]
@@ -136,12 +146,16 @@ class Recording:
         """The module's answers where they are compared, times the weights."""
         answers = tensors_in(functional_call(self.module, {**self.own, **values}, self.inputs))
         linked = [link.compared(a, which) for link, a, which in zip(self.links, answers, self.known, strict=True)]
-        return _flat(linked, self.independent) * self.weight
+        return self.weighted(_flat(linked, self.independent))
 
     def residual(self, values: Values) -> Rows:
         """Recorded minus answered, weighted."""
         with torch.no_grad():
-            return self.target * self.weight - self.answers(values)
+            return self.weighted(self.target) - self.answers(values)
+
+    def weighted(self, rows: Rows) -> Rows:
+        """Rows times the weights; what does not count is 0, whatever it is."""
+        return torch.where(self.weight == 0, 0.0, rows) * self.weight
 
     def error(self, values: Values) -> float:
         """Mean squared error in units of the recorded variance; infinite where an answer is not finite."""
@@ -171,16 +185,19 @@ def _flat(tensors: Sequence[Tensor], independent: bool) -> Rows:
 
 
 def _independent(module: nn.Module, values: Values, inputs: tuple[Any, ...], answers: Sequence[Tensor]) -> bool:
-    """Whether the first input alone gets the answer that it gets among the others."""
+    """Whether the first input and the last get the answers alone that they get among the others."""
     batches = {len(x) if x.ndim else 0 for x in inputs if isinstance(x, Tensor)}
     if len(batches) != 1 or batches <= {0, 1} or any(a.ndim == 0 or len(a) not in batches for a in answers):
         return False
-    first = tuple(x[:1] if isinstance(x, Tensor) else x for x in inputs)
-    alone = tensors_in(functional_call(module, dict(values), first))
-    return all(
-        one.shape == all_[:1].shape and torch.allclose(one, all_[:1], rtol=1e-3, atol=_slack(all_), equal_nan=True)
-        for one, all_ in zip(alone, answers, strict=True)
-    )
+    for row in (slice(0, 1), slice(-1, None)):
+        part = tuple(x[row] if isinstance(x, Tensor) else x for x in inputs)
+        alone = tensors_in(functional_call(module, dict(values), part))
+        for one, among in zip(alone, (answer[row] for answer in answers), strict=True):
+            if one.shape != among.shape or not torch.allclose(
+                one, among, rtol=1e-3, atol=_slack(among), equal_nan=True
+            ):
+                return False
+    return True
 
 
 def _slack(answer: Tensor) -> float:

@@ -25,9 +25,10 @@ class Placed:
     Attributes:
         slot: the state-dict key.
         piece: the tensor, by its name as found.
-        margin: log-odds, from the weights alone, against the best rival (docs/evidence.md); infinite where no other
+        margin: log-odds, from the weights alone, against the best rival (docs/wiring.md); infinite where no other
             tensor has the shape.
-        certain: whether it may be relied on: by its margin, or because the recorded outputs reject every exchange.
+        certain: whether it may be relied on: by its margin, or because the recorded outputs reject every exchange of
+            two tensors. Whole branches that may change places without effect on any answer cannot be told apart.
     """
 
     slot: str
@@ -119,4 +120,5 @@ class Wiring:
         Raises:
             OutputError: the folder is there already and ``force`` is false, or it cannot be written.
         """
-        save_wiring(self.tensors, self.skeleton.like, self.as_json(), Path(folder), force=force)
+        shape = self.run.get("input")
+        save_wiring(self.tensors, self.skeleton.like, self.as_json(), Path(folder), input_shape=shape, force=force)

@@ -72,7 +72,7 @@ def find_vectors(skeleton: Skeleton) -> tuple[VectorSlot, ...]:
                 continue
             if use.operation in NORMS:
                 found[key] = around.of_norm(use, argument)
-            elif argument == "bias" and len(skeleton[use.slots["weight"]].shape) > 1:
+            elif argument == "bias" and "weight" in use.slots and len(skeleton[use.slots["weight"]].shape) > 1:
                 found[key] = around.of_matrix(use)
     return tuple(found.values())
 

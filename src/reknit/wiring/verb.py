@@ -16,13 +16,13 @@ from reknit.containers.tensors import Tensors, read_tensors
 from reknit.errors import PileError, TableError
 from reknit.skeleton.skeleton import Skeleton
 from reknit.wiring.learned import Learned, learned
-from reknit.wiring.matching import match_shapes
+from reknit.wiring.matching import match_shapes, without_effect
 from reknit.wiring.options import WiringOptions
 from reknit.wiring.pools import Pool
 from reknit.wiring.recorded import Recorded, read_recorded
 from reknit.wiring.result import Inferred, Placed, Verdict, Wiring
 from reknit.wiring.turned import Turned, turned
-from reknit.wiring.weights_placement import CERTAIN, WeightsPlacement, place_by_weights
+from reknit.wiring.weights_placement import WeightsPlacement, place_by_weights
 
 if TYPE_CHECKING:
     from torch import nn
@@ -62,6 +62,7 @@ def wire(
     pile = _Pile(tensors, options)
     skeleton = pile.skeleton
     pools = match_shapes(skeleton, pile.shapes, pile.dtypes, str(pieces))
+    _check_numbers(pile)
     clock.stop("trace")
     told("placing by weights")
     weights = place_by_weights(
@@ -73,7 +74,19 @@ def wire(
         told("placing by recorded outputs")
         proved = _by_outputs(pile, pools, weights, record, options)
         clock.stop("outputs")
-    return _written_up(pile, weights, proved, clock.seconds, options)
+    return _written_up(pile, pools, weights, proved, clock.seconds, options)
+
+
+def _check_numbers(pile: _Pile) -> None:
+    """No tensor of a network that works holds infinities or NaN.
+
+    Raises:
+        PileError: one does.
+    """
+    for name in pile.shapes:
+        array = pile.array(name)
+        if array.dtype.kind == "f" and not np.isfinite(array).all():
+            raise PileError("it holds numbers that are infinite or undefined", name, "Leave out what is damaged")
 
 
 class _Clock:
@@ -154,7 +167,7 @@ class _Pile:
         state: dict[str, torch.Tensor] = {}
         for slot in self.skeleton.slots:
             given = tensors.get(slot.key)
-            values = torch.zeros(slot.shape) if given is None else torch.from_numpy(np.ascontiguousarray(given))
+            values = torch.zeros(slot.shape) if given is None else torch.from_numpy(np.asarray(given, order="C"))
             state |= dict.fromkeys((slot.key, *slot.aliases), values)
         module.load_state_dict(state, strict=False, assign=True)
         return module.eval()
@@ -174,8 +187,8 @@ def _by_outputs(
         raise TableError(problem, "inputs", "Record the arguments of the module, in their order")
     return place(
         pile.like.fillable(),  # a copy: a module that holds another one twice is left damaged by functional calls
-        pools,
-        {name: torch.from_numpy(np.ascontiguousarray(pile.array(name))) for name in pile.shapes},
+        _judged(pile.skeleton, pools),
+        {name: torch.from_numpy(np.asarray(pile.array(name), order="C")) for name in pile.shapes},
         weights.placement,
         weights.settled,
         record.inputs,
@@ -191,8 +204,14 @@ def _by_outputs(
     )
 
 
+def _judged(skeleton: Skeleton, pools: Sequence[Pool]) -> list[Pool]:
+    """The pools that recorded outputs can say anything of: without counters and what else no operation uses."""
+    return [pool for pool in pools if not without_effect(skeleton, pool.slots)]
+
+
 def _written_up(
     pile: _Pile,
+    pools: Sequence[Pool],
     weights: WeightsPlacement,
     proved: OutputPlacement | None,
     seconds: Mapping[str, float],
@@ -202,6 +221,7 @@ def _written_up(
         "seed": options.seed,
         "version": __version__,
         "like": options.like,
+        "input": options.input_shape,
         "link": options.link,
         "noise": options.noise,
         "budget": options.budget,
@@ -218,9 +238,11 @@ def _written_up(
         proof = proved.proof
         verdict, reason, placement = proof.verdict, proof.reason, proved.placement
         free = {slot for slots in proof.free for slot in slots}
-        holds = verdict in ("exact", "consistent", "ambiguous")
-        certain = frozenset(key for key in keys if holds and key not in free)
-        undecided = proof.free
+        judged = {slot for pool in _judged(pile.skeleton, pools) for slot in pool.slots}
+        holds = verdict != "failed" and proof.named
+        told = frozenset(key for key in judged if holds and key not in free)
+        certain = told | (weights.certain - judged)
+        undecided = proof.free if proof.named else _sets(pile.skeleton, [key for key in keys if key not in certain])
         residual = {
             "mse": list(proof.floor.mse),
             "max_abs": list(proof.floor.max_abs),
@@ -235,8 +257,7 @@ _SURE = "every slot stands out by its margin, but no outputs were given, so noth
 
 
 def _unsure(unsure: int, slots: int) -> str:
-    left = f"the weights alone leave {unsure} of {slots} slots below the margin of {CERTAIN}"
-    return f"{left}; recorded outputs would decide"
+    return f"the weights alone leave {unsure} of {slots} slots uncertain; recorded outputs would decide"
 
 
 def _sets(skeleton: Skeleton, unsure: Sequence[str]) -> tuple[tuple[str, ...], ...]:

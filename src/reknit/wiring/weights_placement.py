@@ -28,7 +28,7 @@ LIKELY = 0.99
 """Belief from which a slot in a chain with BatchNorm is left alone at first."""
 CERTAIN = 4.5
 """Margin from which a slot is reported certain: above every wrong slot's on nets left out of the learning.
-docs/evidence.md has the table it was read from."""
+docs/wiring.md has the table it was read from."""
 
 
 @dataclass(frozen=True)
