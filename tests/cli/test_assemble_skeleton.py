@@ -9,19 +9,10 @@ import pytest
 import torch
 from safetensors.numpy import load_file, save_file
 
+from own_code import BLOCK
 from reknit.cli import main
 
-CODE = """
-from torch import nn
-
-class Block(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.inp, self.out = nn.Linear(6, 8), nn.Linear(8, 6)
-
-    def forward(self, x):
-        return x + self.out(self.inp(x).relu())
-
+CODE = f"""{BLOCK}
 def net():
     return nn.Sequential(Block(), nn.Linear(6, 2))
 

@@ -2,12 +2,32 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import torch
 from torch import nn
 
 from reknit.evidence.batch_norm_moments import Moments
-from reknit.evidence.batch_norm_pieces import Convolution, Norm, Unit
+from reknit.evidence.batch_norm_pieces import Unit
+
+
+@dataclass(frozen=True)
+class Convolution:
+    """A kernel, out x in of one group x taps."""
+
+    kernel: np.ndarray
+
+
+@dataclass(frozen=True)
+class Norm:
+    """The four vectors of a BatchNorm."""
+
+    gamma: np.ndarray
+    beta: np.ndarray
+    mean: np.ndarray
+    variance: np.ndarray
+
 
 SHAPES = {
     "pre-activation": ((12, 12, 3), (12, 12, 3)),

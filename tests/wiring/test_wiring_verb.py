@@ -11,22 +11,13 @@ from safetensors.numpy import load_file, save_file
 from traced_nets import built_in, numbers
 
 import reknit
+from own_code import BLOCK
 from reknit.errors import OutputError, PileError, TableError, UsageError
 from reknit.wiring.options import WiringOptions
 from reknit.wiring.output_placement import place
 
 BERT = "bert:layers=2,width=12,heads=3,hidden=20,vocab=30,positions=8,eps=1e-12"
-CODE = """
-from torch import nn
-
-class Block(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.inp, self.out = nn.Linear(6, 8), nn.Linear(8, 6)
-
-    def forward(self, x):
-        return x + self.out(self.inp(x).relu())
-
+CODE = f"""{BLOCK}
 def net():
     return nn.Sequential(Block(), Block(), nn.Linear(6, 2))
 

@@ -1,4 +1,4 @@
-"""What the bookkeeping of BatchNorms is about: convolutions, norms, and the unit that repeats.
+"""What the bookkeeping of BatchNorms is about: the unit that repeats, and how wide its norms are.
 
     norm first (pre-activation)   x + conv_L( act( norm_L( ... conv_1( act( norm_1(x) ) ) ) ) )
     convolution first             act_stream( x + norm_L( conv_L( ... act( norm_1( conv_1(x) ) ) ) ) )
@@ -15,36 +15,6 @@ import numpy as np
 from jaxtyping import Float
 
 Vector = Float[np.ndarray, " channels"]
-
-
-@dataclass(frozen=True)
-class Convolution:
-    """One convolution, or a linear layer.
-
-    Attributes:
-        kernel: out x in of one group x taps along each dimension of space.
-        bias: one number an output channel; None: there is none, or it is not known whose it is.
-    """
-
-    kernel: Float[np.ndarray, "out inside *taps"]
-    bias: Vector | None = None
-
-
-@dataclass(frozen=True)
-class Norm:
-    """One BatchNorm.
-
-    Attributes:
-        gamma: its scale.
-        beta: its shift: the mean of what it puts out.
-        mean: the running mean of what comes in.
-        variance: the running variance of what comes in.
-    """
-
-    gamma: Vector
-    beta: Vector
-    mean: Vector
-    variance: Vector
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ exchanged between two units; the units in another order (two exchanged, one move
 ``improve`` takes better neighbours until there is none. ``margins`` says of every seat by how much the best neighbour
 in which it holds something else is worse.
 
-No optimum is promised, a neighbour is one step away: the start has to be good (``batch_norm_links``).
+No optimum is promised, a neighbour is one step away: the start has to be good (``batch_norm_deal``).
 Cost: pools of p seats have p^2 / 2 exchanges, a chain of n units about 2 n^2 orders; each costs the entries it changes.
 """
 
@@ -86,43 +86,6 @@ def improve(placement: Placement, score: Score, hood: Neighbourhood, sweeps: int
         if best == before:
             break
     return placement
-
-
-def shaken(
-    placement: Placement, score: Score, hood: Neighbourhood, rng: np.random.Generator, steps: int, heat: float = 10.0
-) -> Placement:
-    """Simulated annealing over exchanges and orders: the best placement met.
-
-    Args:
-        placement: to start from.
-        score: in nats.
-        hood: what may be exchanged; spare tensors are left alone.
-        rng: draws the moves.
-        steps: how many are tried, while the temperature falls from ``heat`` to a hundredth of it.
-        heat: in nats.
-    """
-    trades = [cells for cells in (*hood.pools, *hood.bundles) if len(cells) > 1]
-    orders = list(_orders(hood.kinds))
-    shares = np.array([len(cells) for cells in trades] + [len(hood.kinds) if orders else 0], dtype=np.float64)
-    if not shares.sum():
-        return placement
-    now = best = score(placement)
-    found = placement
-    for step, kind in enumerate(rng.choice(len(shares), size=steps, p=shares / shares.sum())):
-        temperature = heat * 0.01 ** (step / steps)
-        if kind == len(trades):
-            draft = placement.rows(orders[rng.integers(len(orders))])
-        else:
-            cells = trades[kind]
-            i = int(rng.integers(len(cells)))
-            j = (i + 1 + int(rng.integers(len(cells) - 1))) % len(cells)
-            draft = _traded(placement, cells[i], cells[j])
-        value = score(draft)
-        if value < now or rng.random() < np.exp((now - value) / temperature):
-            placement, now = draft, value
-            if now < best:
-                found, best = placement, now
-    return found
 
 
 def margins(placement: Placement, score: Score, hood: Neighbourhood, *, doubled: bool = False) -> Margins:

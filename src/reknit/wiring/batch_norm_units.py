@@ -84,8 +84,8 @@ class UnitChain:
     @property
     def eps(self) -> float:
         """What the norms add to a variance."""
-        details = self.units[0].norms[0].details or {}
-        return float(details.get("eps", 1e-5))  # type: ignore[arg-type]  # eps is a number wherever there is one
+        eps = (self.units[0].norms[0].details or {}).get("eps")
+        return float(eps) if isinstance(eps, int | float) else 1e-5
 
     def slot(self, field: str, unit: int, layer: int) -> str | None:
         """The slot of a field of the books: ``kernel``, ``bias``, ``gamma``, ...; None if there is none."""

@@ -100,7 +100,8 @@ def place(
 
     repeated = {slot for ladder in ladders for rung in ladder for slot in rung}
 
-    def search_from(placement: Mapping[str, str], settled: Collection[str], until: float) -> Search:
+    def search_from(settled: Collection[str], until: float) -> Search:
+        """A search from the given placement in which some slots are left alone."""
         opened = [pool.without(placement, settled) for pool in pools]
         opened = [pool for pool in opened if len(pool.slots) > 1]
         mixed = [pool for pool in opened if _is_mixed(tensors[pool.tensors[0]], pool, repeated if rivals else ())]
@@ -119,16 +120,20 @@ def place(
             began=began,
         )
 
-    search = search_from(placement, certain, began + CERTAIN_SHARE * (deadline - began) if certain else deadline)
-    found = run(search)
-    if not found and any(len(pool.slots) > 1 and set(pool.slots) & set(certain) for pool in pools):
-        first = search  # something that passed for certain must be wrong
-        search = search_from(placement, (), deadline)
-        search.stages = first.stages
-        if not run(search) and first.error(first.placement) < search.error(search.placement):
-            search.placement = first.placement
+    search = search_from(certain, began + CERTAIN_SHARE * (deadline - began) if certain else deadline)
+    if not run(search) and any(len(pool.slots) > 1 and set(pool.slots) & set(certain) for pool in pools):
+        search = _opened(search, search_from((), deadline))  # something that passed for certain must be wrong
     proof = prove_recording(recording, pools, tensors, search.placement, noise=noise, seed=seed)
     return OutputPlacement(search.placement, proof, tuple(search.stages), time.perf_counter() - began)
+
+
+def _opened(first: Search, second: Search) -> Search:
+    """The second search run behind the first; the better of their ends."""
+    second.stages = first.stages
+    found = run(second)
+    if not found and first.error(first.placement) < second.error(second.placement):
+        second.placement = first.placement
+    return second
 
 
 def _is_mixed(tensor: Tensor, pool: Pool, moved_whole: Collection[str]) -> bool:
