@@ -118,6 +118,9 @@ def test_no_variance_is_negative(like, seed):
     variances = [slot.key for slot in skeleton.slots if slot.key.endswith("running_var")]
     assert variances
     assert all((tensors[found.placement[slot]] >= 0).all() for slot in variances)
+    believed = {name for slot in variances for name in found.beliefs[slot]}
+    assert any((tensor < 0).any() for tensor in tensors.values())
+    assert all((tensors[name] >= 0).all() for name in believed)
 
 
 def test_what_the_books_are_sure_of_is_settled_but_not_certain():

@@ -1,8 +1,11 @@
+from types import SimpleNamespace
+
 import pytest
 import torch
 from recorded_nets import bert_scene, mlp_scene
 
 from reknit.errors import PileError, TableError
+from reknit.wiring import output_placement
 from reknit.wiring.exchanges import exchanged
 from reknit.wiring.output_placement import place
 from reknit.wiring.pools import Pool
@@ -34,6 +37,14 @@ def test_vectors_of_a_transformer_but_for_the_biases_of_keys(seed):
     assert free == tuple(f"encoder.layer.{k}.attention.self.key.bias" for k in range(3))
     assert all(one.leaves_function for one in found.proof.undecided)
     assert "3 slots (encoder.layer.*.attention.self.key.bias) leave the function as it is" in found.proof.reason
+
+
+def test_few_arrangements_are_all_tried_and_more_are_searched():
+    for blocks, tried in ((2, True), (3, False)):
+        scene = mlp_scene(0, blocks=blocks)
+        found = place(*scene.arguments())
+        assert found.placement == scene.truth
+        assert ("all arrangements" in {stage.name for stage in found.stages}) == tried
 
 
 @pytest.mark.parametrize("link", ["softmax", "sigmoid"])
@@ -182,3 +193,15 @@ def test_pools_that_do_not_fit_are_refused(change, sentence):
     change(scene)
     with pytest.raises(PileError, match=sentence):
         place(*scene.arguments())
+
+
+@pytest.mark.parametrize(("errors", "kept"), [((0.2, 0.5), "first"), ((0.5, 0.2), "second")])
+def test_of_two_searches_that_both_fail_the_better_end_is_kept(monkeypatch, errors, kept):
+    ends = dict(zip(("first", "second"), errors, strict=True))
+    first, second = (SimpleNamespace(stages=[name], placement=name, error=ends.__getitem__) for name in ends)
+    monkeypatch.setattr(output_placement, "run", lambda _: False)
+    assert output_placement._opened(first, second).placement == kept
+    assert second.stages == ["first"]
+    monkeypatch.setattr(output_placement, "run", lambda _: True)  # what was found stays
+    second.placement = "second"
+    assert output_placement._opened(first, second).placement == "second"

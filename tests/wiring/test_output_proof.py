@@ -1,12 +1,14 @@
 import itertools
+import math
 
 import pytest
 import torch
 from recorded_nets import bert_scene, mlp_scene
 from torch import nn
 
+from reknit.wiring import exchange_tests
 from reknit.wiring.exchange_tests import ExchangeTester
-from reknit.wiring.exchanges import exchanged
+from reknit.wiring.exchanges import exchange_effects, exchanged
 from reknit.wiring.output_floor import output_floor
 from reknit.wiring.output_proof import prove
 from reknit.wiring.pools import Pool
@@ -158,5 +160,29 @@ def test_an_exchange_that_leaves_an_answer_undefined_is_rejected():
     proof = prove(module, [Pool(tuple(names), tuple(names.values()))], tensors, names, (x,), module(x))
     assert proof.verdict == "exact"
     assert proof.undecided == ()
-    assert proof.least_share > 0  # and not undefined itself
-    assert proof.weakest > proof.level
+    values = {key: tensors[name] for key, name in names.items()}
+    recording = Recording.of(module, values, (x,), module(x))
+    tester = ExchangeTester(recording, tensors, names, output_floor(recording, values), 0.0, 6.0)
+    pair = ("0.running_mean", "0.running_var")
+    assert tester.size(pair) == math.inf
+    found = tester.exactly(pair)
+    assert found.z == math.inf
+    assert not found.leaves_function
+
+
+def test_exchanges_of_which_nothing_is_foreseen_are_computed_exactly(monkeypatch):
+    scene = mlp_scene(1)
+
+    def undefined(part, held):
+        made = exchange_effects(part, held).clone()
+        made[:, 1, :], made[:, :, 1] = math.nan, math.nan
+        return made
+
+    monkeypatch.setattr(exchange_tests, "exchange_effects", undefined)
+    values = {slot: scene.tensors[name] for slot, name in scene.truth.items()}
+    recording = Recording.of(scene.module, values, scene.inputs, scene.outputs)
+    tester = ExchangeTester(recording, scene.tensors, scene.truth, output_floor(recording, values), 0.0, 6.0)
+    screened, _, left = tester.screen(scene.pools, torch.Generator().manual_seed(0))
+    unknown = {pair for pool in scene.pools for pair in itertools.combinations(pool.slots, 2) if pool.slots[1] in pair}
+    assert screened > 0
+    assert unknown <= set(left)
