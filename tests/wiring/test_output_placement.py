@@ -5,7 +5,7 @@ import torch
 from recorded_nets import bert_scene, mlp_scene
 
 from reknit.errors import PileError, TableError
-from reknit.wiring import output_placement
+from reknit.wiring import output_placement, output_search
 from reknit.wiring.exchanges import exchanged
 from reknit.wiring.output_placement import place
 from reknit.wiring.pools import Pool
@@ -205,3 +205,10 @@ def test_of_two_searches_that_both_fail_the_better_end_is_kept(monkeypatch, erro
     monkeypatch.setattr(output_placement, "run", lambda _: True)  # what was found stays
     second.placement = "second"
     assert output_placement._opened(first, second).placement == "second"
+
+
+def test_a_mixture_that_leaves_the_answer_undefined_is_no_start():
+    for mixed, start in ((float("inf"), 2.0), (1.5, 1.5)):
+        recording = SimpleNamespace(error=lambda _, mixed=mixed: mixed)
+        search = SimpleNamespace(priors=[], mixed=[], recording=recording, filled=lambda _: {})
+        assert output_search._start(search, 2.0).error == start

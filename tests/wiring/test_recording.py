@@ -4,6 +4,7 @@ from recorded_nets import bert_scene, mlp_scene
 from torch import nn
 
 from reknit.errors import TableError
+from reknit.wiring.output_floor import output_floor
 from reknit.wiring.recording import Recording, tensors_in
 
 
@@ -96,3 +97,25 @@ def test_rows_that_read_the_rows_before_them_are_not_independent():
     x = torch.randn(6, 2, generator=torch.Generator().manual_seed(0))
     assert not Recording.of(Running(), {}, (x,), x.cumsum(0)).independent
     assert Recording.of(torch.nn.Identity(), {}, (x,), x).independent
+
+
+def test_shares_of_nought_do_not_count():
+    logits = torch.randn(6, 3, generator=torch.Generator().manual_seed(0))
+    shares = logits.softmax(1)
+    shares[0] = torch.tensor([1.0, 0.0, 0.0])
+    recording = Recording.of(torch.nn.Identity(), {}, (logits,), shares, "softmax")
+    assert 0 <= recording.error({}) < 10
+
+
+def test_what_a_module_makes_itself_is_computed_in_double_precision_too():
+    class FromZero(torch.nn.Module):
+        """Adds to a state of zeros that it makes."""
+
+        def forward(self, x):
+            state = torch.zeros(x.shape[1], x.shape[1])
+            return x @ (state + 1.0)
+
+    x = torch.randn(5, 2, generator=torch.Generator().manual_seed(0))
+    recording = Recording.of(FromZero(), {}, (x,), FromZero()(x))
+    assert output_floor(recording, {}).largest <= 1
+    assert torch.get_default_dtype() == torch.float32

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from own_code import BLOCK
 from reknit.errors import OutputError, PileError, TableError, UsageError
 from reknit.wiring.options import WiringOptions
 from reknit.wiring.output_placement import place
+from reknit.wiring.weights_placement import place_by_weights
 
 BERT = "bert:layers=2,width=12,heads=3,hidden=20,vocab=30,positions=8,eps=1e-12"
 CODE = f"""{BLOCK}
@@ -362,3 +364,20 @@ def test_too_few_bits_make_no_slot_certain_and_counters_are_not_judged(tmp_path,
     assert load_file(tmp_path / "made" / "model.safetensors")["t"].shape == ()
     assert reknit.load(tmp_path / "made").t.shape == ()  # the shape of an input is remembered
     sys.modules.pop("net_of_bits", None)
+
+
+def test_what_is_likely_is_left_alone_at_first(own, monkeypatch):
+    like, path, _, record, _ = own
+    seen = []
+
+    def likely(*arguments, **options):
+        return replace(place_by_weights(*arguments, **options), likely=frozenset({"0.inp.bias"}))
+
+    def listening(*arguments, **options):
+        seen.append(arguments[4])
+        return place(*arguments, **options)
+
+    monkeypatch.setattr("reknit.wiring.verb.place_by_weights", likely)
+    monkeypatch.setattr("reknit.wiring.output_placement.place", listening)
+    reknit.assemble(path, record, like=like)
+    assert "0.inp.bias" in seen[0]
