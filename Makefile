@@ -2,7 +2,8 @@
 #   make demo    train a network, scatter it, put it back, name the report
 #   make test    the fast tests
 #   make check   format, lint, types, import contract, fast tests, doctests: what has to pass
-#   make slow    the slow tests
+#   make slow    the slow tests; those on real checkpoints run if REKNIT_CHECKPOINTS names their folder
+#   make checkpoints   download these into .cache/checkpoints
 #   make bench   the measured comparisons
 
 PYTHON ?= python3.11
@@ -14,7 +15,7 @@ SOURCES := $(shell find src -name '*.py')
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .DELETE_ON_ERROR:
-.PHONY: demo test check slow bench format
+.PHONY: demo test check slow checkpoints bench format
 
 demo: $(USER_STAMP)
 	@mkdir -p demo
@@ -35,6 +36,9 @@ check: $(DEV_STAMP)
 
 slow: $(DEV_STAMP)
 	$(BIN)/pytest -m slow
+
+checkpoints: $(DEV_STAMP)
+	$(BIN)/python dev/checkpoints.py .cache/checkpoints
 
 bench: $(DEV_STAMP)
 	$(BIN)/python -m bench
