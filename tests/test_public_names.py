@@ -9,7 +9,7 @@ import pytest
 
 import reknit
 
-VERBS = ("assemble", "couple", "drop", "inspect", "load", "verify")
+VERBS = ("align", "assemble", "couple", "drop", "inspect", "load", "verify")
 HEAVY = ("torch", "polars", "plotly", "numpy", "scipy", "sklearn", "safetensors", "typer", "rich", "logging")
 
 

@@ -6,6 +6,7 @@
     assemble   pieces and a data table -> the network, and a verdict on it
     verify     an assembled network against data it has not seen
     load       an assembled network as a torch.nn.Module
+    align      a network in the basis of another, computing what it computed
 
 The verbs are read when they are first used: ``import reknit`` alone loads neither torch nor polars.
 """
@@ -28,6 +29,7 @@ if _typing.TYPE_CHECKING:
     from reknit.assembly.verb import assemble
     from reknit.assembly.verify import verify
     from reknit.containers.inspect import inspect
+    from reknit.match.align import Alignment, align
     from reknit.puzzle.verb import drop
     from reknit.skeleton.verb import couple
     from reknit.wiring.load import load
@@ -36,6 +38,7 @@ if _typing.TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "Alignment",
     "Assembly",
     "ContainerError",
     "InputError",
@@ -46,6 +49,7 @@ __all__ = [
     "UsageError",
     "Wiring",
     "__version__",
+    "align",
     "assemble",
     "couple",
     "drop",
@@ -56,6 +60,8 @@ __all__ = [
 
 # public name -> module and name
 _HOMES = {
+    "Alignment": ("reknit.match.align", "Alignment"),
+    "align": ("reknit.match.align", "align"),
     "Assembly": ("reknit.assembly.result", "Assembly"),
     "Wiring": ("reknit.wiring.result", "Wiring"),
     "assemble": ("reknit.assembly.verb", "assemble"),

@@ -20,6 +20,7 @@ import numpy as np
 from jaxtyping import Int
 
 from reknit.errors import UsageError
+from reknit.skeleton.positions import unit_at
 from reknit.skeleton.skeleton import Group, Member, Skeleton
 
 Array = TypeVar("Array")  # a numpy array or a torch tensor
@@ -192,7 +193,7 @@ class Symmetry:
         for group, member in self._members.get(key, ()):
             if member.axis != axis or group.name not in self._orders:
                 continue
-            units = _units(member, group.size, shape[axis])
+            units = unit_at(member, group.size, shape[axis])
             rows, other = self._rows_of(group, key, axis)
             if other is None:
                 shift = self._orders[group.name][rows, units] - units
@@ -214,10 +215,10 @@ class Symmetry:
         found = [member for held, member in self._members[key] if held.name == outer.name]
         here = [member for member in found if member.axis == axis]
         if here:
-            return np.max([_units(member, outer.size, length) for member in here], axis=0), None
+            return np.max([unit_at(member, outer.size, length) for member in here], axis=0), None
         other = found[0].axis
         there = self.skeleton[key].shape[other]
-        return np.max([_units(member, outer.size, there) for member in found], axis=0), other
+        return np.max([unit_at(member, outer.size, there) for member in found], axis=0), other
 
     @cached_property
     def _members(self) -> dict[str, list[tuple[Group, Member]]]:
@@ -226,12 +227,3 @@ class Symmetry:
             for member in group.members:
                 found.setdefault(member.slot, []).append((group, member))
         return found
-
-
-def _units(member: Member, size: int, length: int) -> Int[np.ndarray, " length"]:
-    """The unit at every position of the axis; -1 where the member does not reach."""
-    step = size * member.inner + member.gap
-    offset = np.arange(length) - member.start
-    units = offset % step // member.inner
-    inside = (offset >= 0) & (offset < member.outer * step) & (units < size)
-    return np.where(inside, units, -1)

@@ -1,0 +1,79 @@
+"""``reknit align``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from reknit.cli.terminal import STATUS, ProgressLine, print_json
+
+if TYPE_CHECKING:
+    from reknit.match.align import Alignment
+
+
+def align(
+    first: Annotated[Path, typer.Argument(metavar="A", help="A checkpoint; it stays as it is.")],
+    second: Annotated[Path, typer.Argument(metavar="B", help="Another one, to be brought into the basis of A.")],
+    *,
+    like: Annotated[
+        str,
+        typer.Option(metavar="SKELETON", help="package.module:callable, a folder with config.json, or a built-in one."),
+    ],
+    method: Annotated[str, typer.Option(metavar="NAME", help="weights or activations.")] = "weights",
+    data: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="An npz file with inputs, for activations and for the proof.")
+    ] = None,
+    example: Annotated[
+        str | None,
+        typer.Option("--input", metavar="SHAPE", help="Example input of the skeleton: 1x3x224x224, int:1x16."),
+    ] = None,
+    weighing: Annotated[
+        str, typer.Option(metavar="NAME", help="Weights compared standardised, or plain as published.")
+    ] = "standardised",
+    seed: Annotated[int, typer.Option(help="The same seed gives the same answer.")] = 0,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", metavar="FILE", help="Write B, aligned, as safetensors.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace what is there.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")] = False,
+) -> int:
+    """Bring a network into the basis of another one, and prove that it computes what it computed."""
+    from reknit.match.align import align as run
+
+    with ProgressLine() as show:
+        found = run(
+            first,
+            second,
+            like=like,
+            method=method,
+            data=data,
+            input=example,
+            weighing=weighing,
+            seed=seed,
+            out=out,
+            force=force,
+            progress=show.line,
+        )
+    if as_json:
+        print_json(found.as_json())
+    else:
+        _print(found, out)
+    return STATUS[found.verdict]
+
+
+def _print(found: Alignment, out: Path | None) -> None:
+    from reknit.cli.summary import print_rows
+
+    moved = sum(int((each.order != range(each.order.shape[1])).sum()) for each in found.symmetry.permutations)
+    units = sum(each.order.size for each in found.symmetry.permutations)
+    rows = {
+        "why": found.reason,
+        "moved": f"{moved} of {units} units in {len(found.symmetry.permutations)} groups",
+        "distance": "{:.3g} before, {:.3g} after (0 equal, about 1.4 unrelated)".format(*found.distance),
+        "directions": "{:.2f} before, {:.2f} after (leading singular directions: 1 agree)".format(*found.directions),
+        "seconds": "  ".join(f"{stage} {seconds:.2f}" for stage, seconds in found.seconds.items()),
+        "model": str(out or "not written; --out FILE writes it"),
+    }
+    print_rows(found.verdict, rows)

@@ -1,0 +1,1 @@
+"""Network against network: aligned in one basis, merged, compared."""

@@ -1,0 +1,312 @@
+"""``align``: a network brought into the basis of another, without changing what it computes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from reknit import __version__
+from reknit.errors import InputError, OutputError, UsageError
+from reknit.match.agreement import TensorAgreement, agreement
+from reknit.match.methods import find_method
+from reknit.match.networks import Network, read_network, write_network
+from reknit.match.unit_similarity import WEIGHINGS, Weighing
+from reknit.match.weight_matching import match_weights
+from reknit.skeleton.skeleton import Skeleton
+from reknit.skeleton.symmetry import Symmetry
+
+if TYPE_CHECKING:
+    from reknit.match.computing import Computer, SameFunction
+    from reknit.match.samples import Samples
+
+Verdict = Literal["exact", "failed"]
+
+
+@dataclass(frozen=True)
+class AlignOptions:
+    """What was asked for.
+
+    Attributes:
+        like: the skeleton, as ``--like`` has it.
+        method: a name in ``reknit.match.methods``.
+        input_shape: of an example input.
+        weighing: in which units tensors are compared by weight matching.
+        seed: of everything that is drawn.
+    """
+
+    like: str
+    method: str = "weights"
+    input_shape: str | None = None
+    weighing: str = "standardised"
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        find_method(self.method)
+        if self.weighing not in WEIGHINGS:
+            raise UsageError(
+                f"there is no weighing {self.weighing!r}", "--weighing", f"Choose one of {', '.join(WEIGHINGS)}"
+            )
+        if not 0 <= self.seed < 2**32:
+            raise UsageError(f"the seed is {self.seed}", "--seed", "Give a whole number from 0 to 4294967295")
+
+    @property
+    def known_weighing(self) -> Weighing:
+        """The weighing, as one of those there are."""
+        return next(each for each in WEIGHINGS if each == self.weighing)
+
+
+@dataclass(frozen=True, eq=False)
+class Alignment:
+    """A network in the basis of another.
+
+    Attributes:
+        verdict: ``exact`` if the aligned network computes what it computed before, to rounding; else ``failed``. It
+            says nothing of how near the two networks are: that is ``after``.
+        reason: one sentence.
+        symmetry: what was applied.
+        same: the proof.
+        before: agreement with the first network, tensor by tensor, before.
+        after: and after.
+        objective: what the method reached, in its own units.
+        seconds: per stage.
+        run: options and version.
+        tensors: slot -> numbers of the aligned network.
+    """
+
+    verdict: Verdict
+    reason: str
+    symmetry: Symmetry
+    same: SameFunction
+    before: tuple[TensorAgreement, ...]
+    after: tuple[TensorAgreement, ...]
+    objective: float
+    seconds: Mapping[str, float]
+    run: Mapping[str, Any]
+    tensors: Mapping[str, np.ndarray] = field(repr=False)
+    source: Network = field(repr=False)
+
+    @property
+    def distance(self) -> tuple[float, float]:
+        """Root mean square over all tensors of the relative distance, before and after."""
+        return _overall(self.before), _overall(self.after)
+
+    @property
+    def directions(self) -> tuple[float, float]:
+        """Mean agreement of leading singular directions, before and after."""
+        return _directions(self.before), _directions(self.after)
+
+    def as_json(self) -> dict[str, Any]:
+        """The object that ``--json`` prints."""
+        return {
+            "verdict": self.verdict,
+            "reason": self.reason,
+            "function": {
+                "largest_difference": self.same.largest,
+                "tolerance": self.same.tolerance,
+                "numbers": self.same.answers,
+                "inputs": "drawn" if self.same.drawn else "given",
+            },
+            "distance": dict(zip(("before", "after"), self.distance, strict=True)),
+            "directions": dict(zip(("before", "after"), self.directions, strict=True)),
+            "objective": self.objective,
+            "tensors": [
+                {
+                    "slot": old.slot,
+                    "distance": [old.distance, new.distance],
+                    "directions": [old.directions, new.directions],
+                }
+                for old, new in zip(self.before, self.after, strict=True)
+            ],
+            "groups": [
+                {
+                    "group": each.group,
+                    "moved": int((each.order != np.arange(each.order.shape[1])).sum()),
+                    "units": each.order.size,
+                }
+                for each in self.symmetry.permutations
+            ],
+            "seconds": dict(self.seconds),
+            **self.run,
+        }
+
+    def save(self, path: str | Path, *, force: bool = False) -> None:
+        """Write the aligned network as safetensors, under the keys and in the dtypes of its file.
+
+        Raises:
+            OutputError: the function changed, something is there and ``force`` is off, or it cannot be written.
+        """
+        if self.verdict != "exact":
+            raise OutputError("is not written: the aligned network would compute something else", path, self.reason)
+        write_network(path, self.tensors, self.source, force=force)
+
+
+def _overall(found: tuple[TensorAgreement, ...]) -> float:
+    known = [each.distance for each in found]
+    return float(np.sqrt(np.mean(np.square(known)))) if known else 0.0
+
+
+def _directions(found: tuple[TensorAgreement, ...]) -> float:
+    known = [each.directions for each in found if each.directions is not None]
+    return float(np.mean(known)) if known else 1.0
+
+
+def align(
+    first: str | Path,
+    second: str | Path,
+    *,
+    like: str,
+    method: str = "weights",
+    data: str | Path | None = None,
+    input: str | None = None,  # noqa: A002  the word of the command line
+    weighing: str = "standardised",
+    seed: int = 0,
+    out: str | Path | None = None,
+    force: bool = False,
+    progress: Callable[[str], None] | None = None,
+) -> Alignment:
+    """Bring the second network into the basis of the first, and prove that it computes what it computed.
+
+    Args:
+        first: a checkpoint; it stays as it is.
+        second: another one of the same architecture.
+        like: the skeleton of both (see ``reknit.assemble``).
+        method: ``weights`` or ``activations`` (docs/merging.md says which when).
+        data: an npz file with ``inputs``; the proof uses them, and methods that look at activations need them.
+        input: the shape of an example input for the skeleton.
+        weighing: ``standardised`` or ``plain`` (the published objective), for the method ``weights``.
+        seed: of everything that is drawn.
+        out: where to write the aligned network (safetensors); nothing is written if the proof fails.
+        force: replace what is there.
+        progress: told what is being done.
+
+    Raises:
+        InputError: a file, the data or an option cannot be used.
+        OutputError: the answer cannot be written where it is wanted; found out before the search.
+    """
+    options = AlignOptions(like, method, input, weighing, seed)
+    if out is not None:
+        _check_free(Path(out), (Path(first), Path(second)), force=force)
+    told = progress or (lambda _: None)
+    clock = _Clock()
+    told("reading")
+    pair = open_pair(first, second, options.like, options.input_shape)
+    samples = pair.samples(data, find_method(method).wants_inputs, seed)
+    clock.stop("read")
+    told("matching")
+    symmetry, objective = _found(pair, options, samples)
+    clock.stop("match")
+    told("proving")
+    aligned = symmetry.apply(dict(pair.second.tensors))
+    from reknit.match.computing import compare
+
+    same = compare(pair.computer, pair.second.tensors, aligned, samples)
+    clock.stop("prove")
+    found = _written_up(pair, options, symmetry, objective, same, aligned, clock.seconds)
+    if out is not None:
+        found.save(out, force=force)
+    return found
+
+
+@dataclass(frozen=True, eq=False)
+class Pair:
+    """Two networks of one skeleton, and what runs them."""
+
+    skeleton: Skeleton
+    first: Network
+    second: Network
+    computer: Computer
+
+    def samples(self, data: str | Path | None, wanted: bool, seed: int) -> Samples:
+        """The inputs of a file, or noise where none is given and noise will do."""
+        import torch
+
+        from reknit.match.samples import draw_samples, read_samples
+
+        if data is None and wanted:
+            raise UsageError("it looks at activations", "--method", "Give inputs with --data")
+        if data is None:
+            return draw_samples(self.computer.like, self.skeleton, torch.Generator().manual_seed(seed))
+        samples = read_samples(data)
+        self.computer.check(samples, str(data))
+        return samples
+
+
+def open_pair(first: str | Path, second: str | Path, like: str, input_shape: str | None) -> Pair:
+    """Trace the skeleton and read both networks."""
+    from reknit.match.computing import Computer
+    from reknit.skeleton.like import resolve
+    from reknit.skeleton.trace import trace
+
+    resolved = resolve(like, input_shape)
+    skeleton = trace(resolved.module, resolved.inputs, name=resolved.name)
+    networks = [read_network(path, skeleton) for path in (first, second)]
+    for slot in networks[0].tensors.keys() ^ networks[1].tensors.keys():
+        raise InputError(f"only one of the two networks holds {slot}", first, "Align networks of one form")
+    return Pair(skeleton, networks[0], networks[1], Computer(resolved, skeleton))
+
+
+def _found(pair: Pair, options: AlignOptions, samples: Samples) -> tuple[Symmetry, float]:
+    if options.method == "activations":
+        from reknit.match.activation_matching import match_activations
+
+        by_activations = match_activations(pair.computer, pair.first.tensors, pair.second.tensors, samples)
+        return by_activations.symmetry, by_activations.objective
+    by_weights = match_weights(
+        pair.skeleton, pair.first.tensors, pair.second.tensors, weighing=options.known_weighing, seed=options.seed
+    )
+    return by_weights.symmetry, by_weights.objective
+
+
+def _written_up(
+    pair: Pair,
+    options: AlignOptions,
+    symmetry: Symmetry,
+    objective: float,
+    same: SameFunction,
+    aligned: Mapping[str, np.ndarray],
+    seconds: Mapping[str, float],
+) -> Alignment:
+    inputs = f"{'drawn' if same.drawn else 'given'} inputs"
+    off = f"at most {same.largest:.3g} off where {same.tolerance:.3g} is rounding, on {inputs}"
+    run = {"like": options.like, "method": options.method, "weighing": options.weighing, "seed": options.seed}
+    return Alignment(
+        "exact" if same.holds else "failed",
+        f"the aligned network computes what it computed before: {off}"
+        if same.holds
+        else f"the aligned network computes something else: {off}",
+        symmetry,
+        same,
+        agreement(pair.skeleton, pair.first.tensors, pair.second.tensors),
+        agreement(pair.skeleton, pair.first.tensors, aligned),
+        objective,
+        seconds,
+        {**run, "version": __version__},
+        aligned,
+        pair.second,
+    )
+
+
+def _check_free(out: Path, inputs: tuple[Path, ...], *, force: bool) -> None:
+    for path in inputs:
+        if out.exists() and path.exists() and out.samefile(path):
+            raise UsageError("it is one of the inputs, which are never changed", out, "Choose another name")
+    if out.exists() and not force:
+        raise OutputError("exists already", out, "Choose another name, or replace it with --force")
+
+
+class _Clock:
+    """Seconds per stage."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self._last = time.perf_counter()
+
+    def stop(self, stage: str) -> None:
+        now = time.perf_counter()
+        self.seconds[stage] = now - self._last
+        self._last = now

@@ -1,0 +1,104 @@
+"""Checkpoints with names, read into the slots of a skeleton, and written again under the names they came with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from reknit.containers.tensors import Tensors, read_tensors
+from reknit.containers.write import write_file
+from reknit.errors import InputError
+from reknit.skeleton.skeleton import Skeleton, Slot
+
+REMEDY = "Name the skeleton that has exactly these tensors with --like"
+
+
+@dataclass(frozen=True, eq=False)
+class Network:
+    """The tensors of a checkpoint by slot.
+
+    Attributes:
+        path: where they were read.
+        tensors: slot -> numbers; bfloat16 as float32.
+        keys: slot -> every key of the file that holds it.
+        dtypes: slot -> the dtype in the file.
+    """
+
+    path: Path
+    tensors: Mapping[str, np.ndarray]
+    keys: Mapping[str, tuple[str, ...]] = field(repr=False)
+    dtypes: Mapping[str, str] = field(repr=False)
+
+    def __getitem__(self, slot: str) -> np.ndarray:
+        """The numbers in a slot."""
+        return self.tensors[slot]
+
+
+def read_network(path: str | Path, skeleton: Skeleton) -> Network:
+    """Read a checkpoint whose keys are those of a skeleton.
+
+    Counters of BatchNorms and other slots that no operation uses may be missing. Of a tied tensor one key is enough.
+
+    Raises:
+        ContainerError: a file cannot be read.
+        InputError: keys are missing or left over, a shape is another, tied tensors differ, or numbers are undefined.
+    """
+    stored = read_tensors(path)
+    named = {stored.info(name).key: name for name in stored.names}
+    used = {key for use in skeleton.uses for key in use.slots.values()}
+    keys: dict[str, tuple[str, ...]] = {}
+    missing = []
+    for slot in skeleton.slots:
+        found = tuple(key for key in (slot.key, *slot.aliases) if key in named)
+        if found:
+            keys[slot.key] = found
+        elif slot.key in used:
+            missing.append(slot.key)
+    if missing:
+        raise InputError(f"{_some(missing)} missing", path, REMEDY)
+    unknown = sorted(named.keys() - {key for each in keys.values() for key in each})
+    if unknown:
+        raise InputError(f"{_some(unknown)} in no slot of the skeleton", path, REMEDY)
+    tensors = {
+        slot.key: _numbers(stored, [named[key] for key in keys[slot.key]], slot)
+        for slot in skeleton.slots
+        if slot.key in keys
+    }
+    return Network(Path(path), tensors, keys, {slot: stored.dtype(named[each[0]]) for slot, each in keys.items()})
+
+
+def _numbers(stored: Tensors, names: Sequence[str], slot: Slot) -> np.ndarray:
+    array, *others = (stored.array(name) for name in names)
+    if array.shape != slot.shape:
+        raise InputError(f"{names[0]} has the shape {array.shape}, its slot {slot.shape}", stored.path, REMEDY)
+    if any(not np.array_equal(array, other) for other in others):
+        raise InputError(f"{' and '.join(names)} are one tensor in this architecture but differ", stored.path)
+    if array.dtype.kind == "f" and not np.isfinite(array).all():
+        raise InputError(f"{names[0]} holds numbers that are infinite or undefined", stored.path, "Mend it first")
+    return array
+
+
+def _some(keys: Sequence[str], most: int = 3) -> str:
+    rest = f" and {len(keys) - most} more" if len(keys) > most else ""
+    return f"{', '.join(keys[:most])}{rest} {'is' if len(keys) == 1 else 'are'}"
+
+
+def write_network(path: str | Path, tensors: Mapping[str, np.ndarray], like: Network, *, force: bool = False) -> None:
+    """Write tensors as safetensors, under the keys and in the dtypes of the network they were made from.
+
+    Raises:
+        OutputError: something is there and ``force`` is off, or it cannot be written.
+    """
+    import torch
+    from safetensors.torch import save
+
+    state = {}
+    for slot, keys in like.keys.items():
+        value = torch.from_numpy(np.array(tensors[slot], order="C"))
+        dtype = getattr(torch, like.dtypes[slot], value.dtype)
+        for key in keys:
+            state[key] = value.to(dtype, copy=True)
+    write_file(path, save(state), force=force)
