@@ -72,7 +72,7 @@ def test_halves_stay_halves(tmp_path):
 
 
 def test_what_cannot_be_used_is_said(files, tmp_path):
-    first, second, data = files
+    first, second, _ = files
     tensors = load_file(first)
     missing = {key: value for key, value in tensors.items() if key != "transformer.wte.weight"}
     save_file(missing, tmp_path / "missing.safetensors")
