@@ -9,7 +9,7 @@ import pytest
 
 import reknit
 
-VERBS = ("align", "assemble", "couple", "drop", "inspect", "load", "verify")
+VERBS = ("align", "assemble", "couple", "drop", "inspect", "load", "merge", "path", "verify")
 HEAVY = ("torch", "polars", "plotly", "numpy", "scipy", "sklearn", "safetensors", "typer", "rich", "logging")
 
 
@@ -31,7 +31,8 @@ def test_all_is_what_is_visible():
 def test_the_type_checker_sees_the_same_names():
     with open(reknit.__file__, encoding="utf-8") as file:  # noqa: PTH123
         checked = file.read().partition("if _typing.TYPE_CHECKING:")[2].partition("\n\n")[0]
-    lazy = {line.split()[-1]: line.split()[1] for line in checked.strip().splitlines()}
+    lines = [line.partition(" import ") for line in checked.strip().splitlines()]
+    lazy = {name.strip(): place.split()[1] for place, _, names in lines for name in names.split(",")}
     assert lazy == {name: module for name, (module, _) in reknit._HOMES.items()}
 
 

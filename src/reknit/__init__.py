@@ -7,6 +7,8 @@
     verify     an assembled network against data it has not seen
     load       an assembled network as a torch.nn.Module
     align      a network in the basis of another, computing what it computed
+    merge      networks in one basis, averaged, with what is foreseen of it
+    path       loss along the line between two networks
 
 The verbs are read when they are first used: ``import reknit`` alone loads neither torch nor polars.
 """
@@ -30,6 +32,8 @@ if _typing.TYPE_CHECKING:
     from reknit.assembly.verify import verify
     from reknit.containers.inspect import inspect
     from reknit.match.align import Alignment, align
+    from reknit.match.merge import Merge, merge
+    from reknit.match.path import Path, path
     from reknit.puzzle.verb import drop
     from reknit.skeleton.verb import couple
     from reknit.wiring.load import load
@@ -42,7 +46,9 @@ __all__ = [
     "Assembly",
     "ContainerError",
     "InputError",
+    "Merge",
     "OutputError",
+    "Path",
     "PileError",
     "ReknitError",
     "TableError",
@@ -55,6 +61,8 @@ __all__ = [
     "drop",
     "inspect",
     "load",
+    "merge",
+    "path",
     "verify",
 ]
 
@@ -68,6 +76,10 @@ _HOMES = {
     "couple": ("reknit.skeleton.verb", "couple"),
     "drop": ("reknit.puzzle.verb", "drop"),
     "inspect": ("reknit.containers.inspect", "inspect"),
+    "merge": ("reknit.match.merge", "merge"),
+    "path": ("reknit.match.path", "path"),
+    "Merge": ("reknit.match.merge", "Merge"),
+    "Path": ("reknit.match.path", "Path"),
     "load": ("reknit.wiring.load", "load"),
     "verify": ("reknit.assembly.verify", "verify"),
 }

@@ -64,7 +64,7 @@ def samples(like, rows=32, seed=0):
 
 def save(path, tensors):
     """A checkpoint."""
-    save_file({key: np.ascontiguousarray(value) for key, value in tensors.items()}, path)
+    save_file({key: np.asarray(value, order="C") for key, value in tensors.items()}, path)
     return path
 
 

@@ -11,7 +11,7 @@ from match.matched_nets import LIKES, random_tensors, samples, save, traced
 from reknit import align
 from reknit.cli import main
 from reknit.errors import InputError, OutputError, UsageError
-from reknit.match import align as align_file
+from reknit.match import finding
 from reknit.match.agreement import leading_agreement, relative_distance
 from reknit.skeleton.symmetry import Symmetry
 
@@ -52,8 +52,8 @@ def test_the_proof_sees_another_function(files, tmp_path, monkeypatch):
         found = matched(skeleton, left, right)
         return type(found)(Wrong(skeleton, found.symmetry.permutations), found.objective, 1, True)
 
-    matched = align_file.match_weights
-    monkeypatch.setattr(align_file, "match_weights", wrongly)
+    matched = finding.match_weights
+    monkeypatch.setattr(finding, "match_weights", wrongly)
     with pytest.raises(OutputError, match="would compute something else"):
         align(first, second, like=LIKE, out=tmp_path / "c.safetensors")
     assert align(first, second, like=LIKE).verdict == "failed"

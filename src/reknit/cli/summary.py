@@ -17,29 +17,31 @@ COLOUR = {"exact": "green", "consistent": "green", "ambiguous": "yellow", "faile
 LABEL_WIDTH = 11
 
 
-def print_rows(verdict: str, rows: Mapping[str, str]) -> None:
+def print_rows(verdict: str | None, rows: Mapping[str, str]) -> None:
     """The verdict, then one aligned row for each fact, on stdout; colours and line breaks only on a terminal."""
     # what is piped keeps one line for each fact, for the tools that read lines
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else sys.maxsize
-    typer.echo(f"{'verdict':<{LABEL_WIDTH}}{typer.style(verdict, fg=COLOUR[verdict], bold=True)}")
+    labels = max(LABEL_WIDTH, *(len(label) + 1 for label in rows))
+    if verdict is not None:
+        typer.echo(f"{'verdict':<{labels}}{typer.style(verdict, fg=COLOUR[verdict], bold=True)}")
     for label, text in rows.items():
-        typer.echo(row(label, text, width))
+        typer.echo(row(label, text, width, labels))
 
 
-def row(label: str, text: str, width: int) -> str:
+def row(label: str, text: str, width: int, labels: int = LABEL_WIDTH) -> str:
     """One fact, wrapped to the width, its label to the left.
 
     >>> print(row("order", "piece_1 piece_2", 20))
     order      piece_1
                piece_2
     """
-    margin = " " * LABEL_WIDTH
+    margin = " " * labels
     lines = [
         textwrap.fill(line, width, initial_indent=margin, subsequent_indent=margin, break_long_words=False)
         for line in text.splitlines() or [""]
     ]
     block = "\n".join(lines)
-    return f"{label:<{LABEL_WIDTH}}{block[LABEL_WIDTH:]}"
+    return f"{label:<{labels}}{block[labels:]}"
 
 
 def residual_text(residual: Mapping[str, Any]) -> str:

@@ -11,53 +11,18 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from reknit import __version__
-from reknit.errors import InputError, OutputError, UsageError
+from reknit.errors import OutputError
 from reknit.match.agreement import TensorAgreement, agreement
+from reknit.match.finding import AlignOptions, found_symmetry
 from reknit.match.methods import find_method
-from reknit.match.networks import Network, read_network, write_network
-from reknit.match.unit_similarity import WEIGHINGS, Weighing
-from reknit.match.weight_matching import match_weights
-from reknit.skeleton.skeleton import Skeleton
+from reknit.match.networks import Network, write_network
+from reknit.match.pairs import Pair, check_free, open_networks
 from reknit.skeleton.symmetry import Symmetry
 
 if TYPE_CHECKING:
-    from reknit.match.computing import Computer, SameFunction
-    from reknit.match.samples import Samples
+    from reknit.match.computing import SameFunction
 
 Verdict = Literal["exact", "failed"]
-
-
-@dataclass(frozen=True)
-class AlignOptions:
-    """What was asked for.
-
-    Attributes:
-        like: the skeleton, as ``--like`` has it.
-        method: a name in ``reknit.match.methods``.
-        input_shape: of an example input.
-        weighing: in which units tensors are compared by weight matching.
-        seed: of everything that is drawn.
-    """
-
-    like: str
-    method: str = "weights"
-    input_shape: str | None = None
-    weighing: str = "standardised"
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        find_method(self.method)
-        if self.weighing not in WEIGHINGS:
-            raise UsageError(
-                f"there is no weighing {self.weighing!r}", "--weighing", f"Choose one of {', '.join(WEIGHINGS)}"
-            )
-        if not 0 <= self.seed < 2**32:
-            raise UsageError(f"the seed is {self.seed}", "--seed", "Give a whole number from 0 to 4294967295")
-
-    @property
-    def known_weighing(self) -> Weighing:
-        """The weighing, as one of those there are."""
-        return next(each for each in WEIGHINGS if each == self.weighing)
 
 
 @dataclass(frozen=True, eq=False)
@@ -190,76 +155,26 @@ def align(
     """
     options = AlignOptions(like, method, input, weighing, seed)
     if out is not None:
-        _check_free(Path(out), (Path(first), Path(second)), force=force)
+        check_free(Path(out), (Path(first), Path(second)), force=force)
     told = progress or (lambda _: None)
     clock = _Clock()
     told("reading")
-    pair = open_pair(first, second, options.like, options.input_shape)
-    samples = pair.samples(data, find_method(method).wants_inputs, seed)
+    pair = open_networks((first, second), options.like, options.input_shape)
+    samples = pair.samples(data, wanted=find_method(method).wants_inputs, seed=seed)
     clock.stop("read")
     told("matching")
-    symmetry, objective = _found(pair, options, samples)
+    symmetry, objective = found_symmetry(pair, options, samples)
     clock.stop("match")
     told("proving")
-    aligned = symmetry.apply(dict(pair.second.tensors))
+    aligned = symmetry.apply(dict(pair.networks[1].tensors))
     from reknit.match.computing import compare
 
-    same = compare(pair.computer, pair.second.tensors, aligned, samples)
+    same = compare(pair.computer, pair.networks[1].tensors, aligned, samples)
     clock.stop("prove")
     found = _written_up(pair, options, symmetry, objective, same, aligned, clock.seconds)
     if out is not None:
         found.save(out, force=force)
     return found
-
-
-@dataclass(frozen=True, eq=False)
-class Pair:
-    """Two networks of one skeleton, and what runs them."""
-
-    skeleton: Skeleton
-    first: Network
-    second: Network
-    computer: Computer
-
-    def samples(self, data: str | Path | None, wanted: bool, seed: int) -> Samples:
-        """The inputs of a file, or noise where none is given and noise will do."""
-        import torch
-
-        from reknit.match.samples import draw_samples, read_samples
-
-        if data is None and wanted:
-            raise UsageError("it looks at activations", "--method", "Give inputs with --data")
-        if data is None:
-            return draw_samples(self.computer.like, self.skeleton, torch.Generator().manual_seed(seed))
-        samples = read_samples(data)
-        self.computer.check(samples, str(data))
-        return samples
-
-
-def open_pair(first: str | Path, second: str | Path, like: str, input_shape: str | None) -> Pair:
-    """Trace the skeleton and read both networks."""
-    from reknit.match.computing import Computer
-    from reknit.skeleton.like import resolve
-    from reknit.skeleton.trace import trace
-
-    resolved = resolve(like, input_shape)
-    skeleton = trace(resolved.module, resolved.inputs, name=resolved.name)
-    networks = [read_network(path, skeleton) for path in (first, second)]
-    for slot in networks[0].tensors.keys() ^ networks[1].tensors.keys():
-        raise InputError(f"only one of the two networks holds {slot}", first, "Align networks of one form")
-    return Pair(skeleton, networks[0], networks[1], Computer(resolved, skeleton))
-
-
-def _found(pair: Pair, options: AlignOptions, samples: Samples) -> tuple[Symmetry, float]:
-    if options.method == "activations":
-        from reknit.match.activation_matching import match_activations
-
-        by_activations = match_activations(pair.computer, pair.first.tensors, pair.second.tensors, samples)
-        return by_activations.symmetry, by_activations.objective
-    by_weights = match_weights(
-        pair.skeleton, pair.first.tensors, pair.second.tensors, weighing=options.known_weighing, seed=options.seed
-    )
-    return by_weights.symmetry, by_weights.objective
 
 
 def _written_up(
@@ -281,22 +196,14 @@ def _written_up(
         else f"the aligned network computes something else: {off}",
         symmetry,
         same,
-        agreement(pair.skeleton, pair.first.tensors, pair.second.tensors),
-        agreement(pair.skeleton, pair.first.tensors, aligned),
+        agreement(pair.skeleton, pair.networks[0].tensors, pair.networks[1].tensors),
+        agreement(pair.skeleton, pair.networks[0].tensors, aligned),
         objective,
         seconds,
         {**run, "version": __version__},
         aligned,
-        pair.second,
+        pair.networks[1],
     )
-
-
-def _check_free(out: Path, inputs: tuple[Path, ...], *, force: bool) -> None:
-    for path in inputs:
-        if out.exists() and path.exists() and out.samefile(path):
-            raise UsageError("it is one of the inputs, which are never changed", out, "Choose another name")
-    if out.exists() and not force:
-        raise OutputError("exists already", out, "Choose another name, or replace it with --force")
 
 
 class _Clock:

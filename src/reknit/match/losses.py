@@ -53,7 +53,7 @@ def row_losses(answer: Float[Tensor, "rows ..."], targets: Tensor) -> RowLosses:
     if bool(((targets >= classes) | ((targets < 0) & (targets != -100))).any()):
         raise TableError(f"a class is not among the {classes} that are answered", "targets", FORM)
     counted = targets != -100
-    logs = _log_shares(answer)
+    logs = log_shares(answer)
     each = -logs.gather(-1, targets.clamp(min=0).long()[..., None])[..., 0]
     right = (answer.argmax(-1) == targets).float()
     count = counted.flatten(1).sum(1).clamp(min=1) if counted.ndim > 1 else counted.float().clamp(min=1)
@@ -65,6 +65,7 @@ def row_losses(answer: Float[Tensor, "rows ..."], targets: Tensor) -> RowLosses:
     return RowLosses(mean(each), mean(right))
 
 
-def _log_shares(answer: Tensor) -> Tensor:
+def log_shares(answer: Float[Tensor, "... classes"]) -> Float[Tensor, "... classes"]:
+    """Logarithms of what is answered to each class: of logits, or of shares that sum to one already."""
     shares = bool((answer >= 0).all()) and bool(((answer.sum(-1) - 1).abs() < 1e-3).all())
     return answer.clamp(min=1e-12).log() if shares else answer.log_softmax(-1)

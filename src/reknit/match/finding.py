@@ -1,0 +1,61 @@
+"""How a symmetry is found: the options of ``align`` and its kin, and the method they name."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from reknit.errors import UsageError
+from reknit.match.methods import find_method
+from reknit.match.pairs import Pair
+from reknit.match.unit_similarity import WEIGHINGS, Weighing
+from reknit.match.weight_matching import match_weights
+from reknit.skeleton.symmetry import Symmetry
+
+if TYPE_CHECKING:
+    from reknit.match.samples import Samples
+
+
+@dataclass(frozen=True)
+class AlignOptions:
+    """What was asked for.
+
+    Attributes:
+        like: the skeleton, as ``--like`` has it.
+        method: a name in ``reknit.match.methods``.
+        input_shape: of an example input.
+        weighing: in which units tensors are compared by weight matching.
+        seed: of everything that is drawn.
+    """
+
+    like: str
+    method: str = "weights"
+    input_shape: str | None = None
+    weighing: str = "standardised"
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        find_method(self.method)
+        if self.weighing not in WEIGHINGS:
+            raise UsageError(
+                f"there is no weighing {self.weighing!r}", "--weighing", f"Choose one of {', '.join(WEIGHINGS)}"
+            )
+        if not 0 <= self.seed < 2**32:
+            raise UsageError(f"the seed is {self.seed}", "--seed", "Give a whole number from 0 to 4294967295")
+
+    @property
+    def known_weighing(self) -> Weighing:
+        """The weighing, as one of those there are."""
+        return next(each for each in WEIGHINGS if each == self.weighing)
+
+
+def found_symmetry(pair: Pair, options: AlignOptions, samples: Samples) -> tuple[Symmetry, float]:
+    """What brings the second network into the first one's basis, and what the method reached, in its own units."""
+    first, second = (network.tensors for network in pair.networks)
+    if options.method == "activations":
+        from reknit.match.activation_matching import match_activations
+
+        by_activations = match_activations(pair.computer, first, second, samples)
+        return by_activations.symmetry, by_activations.objective
+    by_weights = match_weights(pair.skeleton, first, second, weighing=options.known_weighing, seed=options.seed)
+    return by_weights.symmetry, by_weights.objective

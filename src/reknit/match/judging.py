@@ -1,0 +1,110 @@
+"""Losses of many networks on the same rows, and what lies between two of them: the barrier, with its interval.
+
+The barrier of a path theta(t), t from 0 to 1, is how much the loss exceeds the straight line between its ends,
+
+    max over t of   L(theta(t)) - (1 - t) L(theta(0)) - t L(theta(1))
+
+(Frankle, Dziugaite, Roy, Carbin 2020, arXiv 1912.05671; Entezari et al. 2022, arXiv 2110.06296). Its interval is a
+percentile bootstrap over rows; all networks are judged on the same drawn rows, so what they share cancels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+
+from reknit.errors import TableError
+from reknit.match.computing import Computer
+from reknit.match.losses import row_losses
+from reknit.match.samples import Samples
+
+DRAWS, CONFIDENCE = 1000, 0.95
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A number and a 95 % interval for it.
+
+    Attributes:
+        value: as measured.
+        low: lower end.
+        high: upper end.
+    """
+
+    value: float
+    low: float
+    high: float
+
+    def as_json(self) -> dict[str, float]:
+        """The object that ``--json`` prints."""
+        return {"value": self.value, "low": self.low, "high": self.high}
+
+
+@dataclass(frozen=True, eq=False)
+class Curve:
+    """Networks along a path, judged on the same rows.
+
+    Attributes:
+        places: t of each.
+        loss: of every network and row.
+        right: share of right answers; None where targets are numbers.
+    """
+
+    places: Float[np.ndarray, " places"]
+    loss: Float[np.ndarray, "places rows"]
+    right: Float[np.ndarray, "places rows"] | None
+
+    @property
+    def losses(self) -> Float[np.ndarray, " places"]:
+        """Mean loss at each place."""
+        return np.asarray(self.loss.mean(1))
+
+    @property
+    def accuracies(self) -> Float[np.ndarray, " places"] | None:
+        """Share of right answers at each place."""
+        return None if self.right is None else np.asarray(self.right.mean(1))
+
+    def barrier(self, seed: int = 0) -> Interval:
+        """The barrier in the loss, with its interval."""
+        chord = (1 - self.places)[:, None] * self.loss[:1] + self.places[:, None] * self.loss[-1:]
+        return bootstrapped(self.loss - chord, seed)
+
+    def as_json(self) -> dict[str, object]:
+        """The object that ``--json`` prints."""
+        accuracy = self.accuracies
+        return {
+            "t": self.places.tolist(),
+            "loss": self.losses.tolist(),
+            "accuracy": None if accuracy is None else accuracy.tolist(),
+            "barrier": self.barrier().as_json(),
+        }
+
+
+def bootstrapped(excess: Float[np.ndarray, "places rows"], seed: int = 0) -> Interval:
+    """The largest mean over places, and its percentile interval over drawn rows."""
+    rows = excess.shape[1]
+    drawn = np.random.default_rng(seed).multinomial(rows, np.full(rows, 1 / rows), size=DRAWS) / rows
+    low, high = np.quantile((excess @ drawn.T).max(0), [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
+    return Interval(float(excess.mean(1).max()), float(low), float(high))
+
+
+def judged(
+    computer: Computer, networks: Sequence[Mapping[str, np.ndarray]], places: Sequence[float], samples: Samples
+) -> Curve:
+    """The losses of networks along a path.
+
+    Raises:
+        TableError: there are no targets, or they do not fit the answers.
+    """
+    if samples.targets is None:
+        raise TableError("has no array targets", "--data", "Write the right answers beside the inputs")
+    loss, right = [], []
+    for network in networks:
+        found = row_losses(computer.answers(network, samples)[0], samples.targets)
+        loss.append(found.loss.double().numpy())
+        right.append(None if found.right is None else found.right.double().numpy())
+    known = [each for each in right if each is not None]
+    return Curve(np.array(places, dtype=np.float64), np.stack(loss), np.stack(known) if known else None)
