@@ -32,6 +32,9 @@ def align(
     weighing: Annotated[
         str, typer.Option(metavar="NAME", help="Weights compared standardised, or plain as published.")
     ] = "standardised",
+    scales: Annotated[
+        bool, typer.Option("--scales", help="Look for factors and signs on units too; for the method weights.")
+    ] = False,
     seed: Annotated[int, typer.Option(help="The same seed gives the same answer.")] = 0,
     out: Annotated[
         Path | None, typer.Option("--out", "-o", metavar="FILE", help="Write B, aligned, as safetensors.")
@@ -51,6 +54,7 @@ def align(
             data=data,
             input=example,
             weighing=weighing,
+            scales=scales,
             seed=seed,
             out=out,
             force=force,

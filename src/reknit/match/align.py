@@ -129,6 +129,7 @@ def align(
     data: str | Path | None = None,
     input: str | None = None,  # noqa: A002  the word of the command line
     weighing: str = "standardised",
+    scales: bool = False,
     seed: int = 0,
     out: str | Path | None = None,
     force: bool = False,
@@ -144,6 +145,8 @@ def align(
         data: an npz file with ``inputs``; the proof uses them, and methods that look at activations need them.
         input: the shape of an example input for the skeleton.
         weighing: ``standardised`` or ``plain`` (the published objective), for the method ``weights``.
+        scales: look for factors and signs on units too, where they leave the function as it is; the module is asked
+            which do.
         seed: of everything that is drawn.
         out: where to write the aligned network (safetensors); nothing is written if the proof fails.
         force: replace what is there.
@@ -153,7 +156,7 @@ def align(
         InputError: a file, the data or an option cannot be used.
         OutputError: the answer cannot be written where it is wanted; found out before the search.
     """
-    options = AlignOptions(like, method, input, weighing, seed)
+    options = AlignOptions(like, method, input, weighing, scales, seed)
     if out is not None:
         check_free(Path(out), (Path(first), Path(second)), force=force)
     told = progress or (lambda _: None)
@@ -188,7 +191,13 @@ def _written_up(
 ) -> Alignment:
     inputs = f"{'drawn' if same.drawn else 'given'} inputs"
     off = f"at most {same.largest:.3g} off where {same.tolerance:.3g} is rounding, on {inputs}"
-    run = {"like": options.like, "method": options.method, "weighing": options.weighing, "seed": options.seed}
+    run = {
+        "like": options.like,
+        "method": options.method,
+        "weighing": options.weighing,
+        "scales": options.scales,
+        "seed": options.seed,
+    }
     return Alignment(
         "exact" if same.holds else "failed",
         f"the aligned network computes what it computed before: {off}"

@@ -25,6 +25,7 @@ class AlignOptions:
         method: a name in ``reknit.match.methods``.
         input_shape: of an example input.
         weighing: in which units tensors are compared by weight matching.
+        scales: whether weight matching also looks for factors and signs on units.
         seed: of everything that is drawn.
     """
 
@@ -32,6 +33,7 @@ class AlignOptions:
     method: str = "weights"
     input_shape: str | None = None
     weighing: str = "standardised"
+    scales: bool = False
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -40,6 +42,8 @@ class AlignOptions:
             raise UsageError(
                 f"there is no weighing {self.weighing!r}", "--weighing", f"Choose one of {', '.join(WEIGHINGS)}"
             )
+        if self.scales and self.method != "weights":
+            raise UsageError(f"the method {self.method} looks for permutations alone", "--scales", "Leave it away")
         if not 0 <= self.seed < 2**32:
             raise UsageError(f"the seed is {self.seed}", "--seed", "Give a whole number from 0 to 4294967295")
 
@@ -57,5 +61,10 @@ def found_symmetry(pair: Pair, options: AlignOptions, samples: Samples) -> tuple
 
         by_activations = match_activations(pair.computer, first, second, samples)
         return by_activations.symmetry, by_activations.objective
+    if options.scales:
+        from reknit.match.all_symmetries import match_all
+
+        everything = match_all(pair.computer, first, second, weighing=options.known_weighing, seed=options.seed)
+        return everything.symmetry, everything.objective
     by_weights = match_weights(pair.skeleton, first, second, weighing=options.known_weighing, seed=options.seed)
     return by_weights.symmetry, by_weights.objective

@@ -1,10 +1,13 @@
-"""A symmetry: a change of weights that leaves the function as it is. So far: permutations of units.
+"""A symmetry: a change of weights that leaves the function as it is: permutations of units, and factors on them.
 
 A permutation of a group moves every member at once: unit u of the new network is unit ``order[u]`` of the old one, on
 every axis that runs over the group. Where a group lies within another (the dimensions of a head within the heads),
 each unit of the outer one has an order of its own, by its new place:
 
     new[w, u] = old[outer[w], order[w][u]]
+
+Behind the permutations come factors: unit u of a group takes ``factors[w][u] ** exponent`` on every member, with the
+exponents of a class that leaves the function as it is (``scaling``).
 
 A symmetry is a value: frozen, printable, with an inverse and a composition. ``apply`` never changes its argument.
 """
@@ -17,7 +20,7 @@ from functools import cached_property
 from typing import Any, TypeVar
 
 import numpy as np
-from jaxtyping import Int
+from jaxtyping import Float, Int
 
 from reknit.errors import UsageError
 from reknit.skeleton.positions import unit_at
@@ -60,13 +63,41 @@ class Permutation:
         return f"{self.group}: {moved} of {self.order.size} units moved"
 
 
+@dataclass(frozen=True, eq=False)
+class Scaling:
+    """Factors on the units of one group.
+
+    Attributes:
+        group: its name.
+        exponents: of the factor, one for each member in the group's order.
+        factors: not zero; a row for each unit of the group it lies within, or one row.
+    """
+
+    group: str
+    exponents: tuple[int, ...]
+    factors: Float[np.ndarray, "rows units"]
+
+    def __post_init__(self) -> None:
+        factors = np.array(self.factors, dtype=np.float64, ndmin=2)
+        if not np.isfinite(factors).all() or (factors == 0).any():
+            raise UsageError("a factor is zero, infinite or undefined", self.group)
+        factors.flags.writeable = False
+        object.__setattr__(self, "factors", factors)
+
+    def __str__(self) -> str:
+        kind = "turned" if np.isin(self.factors, (-1.0, 1.0)).all() else "scaled"
+        moved = int((self.factors != 1.0).sum())
+        return f"{self.group}: {moved} of {self.factors.size} units {kind}"
+
+
 @dataclass(frozen=True)
 class Symmetry:
-    """Permutations of groups of a skeleton that are not fixed; groups without one stay as they are.
+    """Permutations of groups of a skeleton that are not fixed, and factors behind them; all else stays as it is.
 
     Attributes:
         skeleton: whose groups they are.
         permutations: at most one a group.
+        scalings: any number; whether their exponents leave the function as it is was found out before.
 
     Raises:
         UsageError: a group does not exist, is fixed or has another size, or an order does not name every unit once.
@@ -74,8 +105,16 @@ class Symmetry:
 
     skeleton: Skeleton
     permutations: tuple[Permutation, ...]
+    scalings: tuple[Scaling, ...] = ()
 
     def __post_init__(self) -> None:
+        for scaling in self.scalings:
+            group = self._groups.get(scaling.group)
+            if group is None:
+                raise UsageError("the skeleton has no such group", scaling.group, "See reknit couple")
+            wanted = (len(group.members), (self._rows(group), group.size))
+            if (len(scaling.exponents), scaling.factors.shape) != wanted:
+                raise UsageError(f"the factors are {scaling.factors.shape}, not {wanted[1]}", scaling.group)
         for permutation in self.permutations:
             group = self._groups.get(permutation.group)
             if group is None:
@@ -89,7 +128,7 @@ class Symmetry:
             raise UsageError("a group has two permutations", self.skeleton.name)
 
     def __str__(self) -> str:
-        return "\n".join(map(str, self.permutations))
+        return "\n".join(map(str, (*self.permutations, *self.scalings)))
 
     @classmethod
     def random(cls, skeleton: Skeleton, rng: np.random.Generator) -> Symmetry:
@@ -134,7 +173,13 @@ class Symmetry:
         for name in self._touched():
             group, order = self._groups[name], self._order(name)
             found.append(Permutation(name, np.argsort(order[np.argsort(self._outer(group))], axis=1)))
-        return Symmetry(self.skeleton, tuple(found))
+        back = []
+        for scaling in self.scalings:
+            factors = np.empty_like(scaling.factors)
+            rows = self._outer(self._groups[scaling.group])[:, None]
+            factors[rows, self._order(scaling.group)] = 1 / scaling.factors
+            back.append(Scaling(scaling.group, scaling.exponents, factors))
+        return Symmetry(self.skeleton, tuple(found), tuple(back))
 
     def then(self, following: Symmetry) -> Symmetry:
         """One symmetry for both, this one first: ``following.apply(self.apply(tensors))``."""
@@ -143,7 +188,17 @@ class Symmetry:
             first, second = self._order(name), following._order(name)
             moved = first[following._outer(self._groups[name])]
             found.append(Permutation(name, np.take_along_axis(moved, second, axis=1)))
-        return Symmetry(self.skeleton, tuple(found))
+        factors: dict[tuple[str, tuple[int, ...]], np.ndarray] = {}
+        for scaling in self.scalings:
+            moved = scaling.factors[following._outer(self._groups[scaling.group])]
+            carried = np.take_along_axis(moved, following._order(scaling.group), axis=1)
+            key = scaling.group, scaling.exponents
+            factors[key] = factors.get(key, 1.0) * carried
+        for scaling in following.scalings:
+            key = scaling.group, scaling.exponents
+            factors[key] = factors.get(key, 1.0) * scaling.factors
+        scalings = tuple(Scaling(*key, each) for key, each in factors.items())
+        return Symmetry(self.skeleton, tuple(found), scalings)
 
     def _touched(self) -> list[str]:
         """Groups with a permutation, and those whose rows move with a group they lie within."""
@@ -182,7 +237,23 @@ class Symmetry:
             places: list[Index] = list(np.ogrid[tuple(slice(size) for size in shape)])
             places[axis] = index
             tensor = tensor[tuple(places)]
+        for scaling in self.scalings:
+            for member, exponent in zip(self._groups[scaling.group].members, scaling.exponents, strict=True):
+                if member.slot == key and exponent:
+                    tensor = _times(tensor, self._factors(scaling, member) ** exponent)
         return tensor
+
+    def _factors(self, scaling: Scaling, member: Member) -> Float[np.ndarray, ...]:
+        """The factor of every position, in a shape that goes with the slot's; 1 where the member does not reach."""
+        group, shape = self._groups[scaling.group], self.skeleton[member.slot].shape
+        units = unit_at(member, group.size, shape[member.axis])
+        rows, other = self.rows_of(group, member.slot, member.axis)
+        spread = [shape[k] if k == member.axis else 1 for k in range(len(shape))]
+        if other is None:
+            return np.asarray(np.where(units >= 0, scaling.factors[rows, units], 1.0).reshape(spread))
+        across = [shape[k] if k == other else 1 for k in range(len(shape))]
+        units = units.reshape(spread)
+        return np.asarray(np.where(units >= 0, scaling.factors[rows.reshape(across), units], 1.0))
 
     def _sources(self, key: str, axis: int) -> Index:
         """The old position for every new one along an axis; with all axes, if it depends on a position on another."""
@@ -194,7 +265,7 @@ class Symmetry:
             if member.axis != axis or group.name not in self._orders:
                 continue
             units = unit_at(member, group.size, shape[axis])
-            rows, other = self._rows_of(group, key, axis)
+            rows, other = self.rows_of(group, key, axis)
             if other is None:
                 shift = self._orders[group.name][rows, units] - units
                 moved = moved + np.where(units >= 0, shift * member.inner, 0).reshape(spread if moved.ndim > 1 else -1)
@@ -206,7 +277,7 @@ class Symmetry:
             moved = base + np.where(units >= 0, shift * member.inner, 0)
         return moved
 
-    def _rows_of(self, group: Group, key: str, axis: int) -> tuple[Index, int | None]:
+    def rows_of(self, group: Group, key: str, axis: int) -> tuple[Index, int | None]:
         """The unit of the outer group for every position on an axis, and which axis that is, if it is another."""
         length = self.skeleton[key].shape[axis]
         if group.within is None:
@@ -227,3 +298,10 @@ class Symmetry:
             for member in group.members:
                 found.setdefault(member.slot, []).append((group, member))
         return found
+
+
+def _times(tensor: Any, factors: Float[np.ndarray, ...]) -> Any:
+    """A numpy array or torch tensor times factors, in its own dtype."""
+    if isinstance(tensor, np.ndarray):
+        return (tensor * factors).astype(tensor.dtype)
+    return (tensor.double() * tensor.new_tensor(factors).double()).to(tensor.dtype)

@@ -1,0 +1,103 @@
+"""Weight matching modulo everything that a unit may do: be permuted, scaled by a positive factor, turned in sign.
+
+Both networks are balanced (``gauges``), then matched; where signs are free, once as they are and once by magnitudes,
+which no sign can change; signs are found for either, the matching is refined behind them, and the nearer one is kept.
+What is returned takes the right network into the left one's basis and scales.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from reknit.match.computing import Computer
+from reknit.match.gauges import balanced, nearest_signs
+from reknit.match.samples import draw_samples
+from reknit.match.unit_similarity import Weighing
+from reknit.match.weight_matching import WeightMatching, match_weights
+from reknit.skeleton.scaling import ScaleClass, find_scale_classes
+from reknit.skeleton.symmetry import Symmetry
+from reknit.wiring.written_out_norms import WrittenOutNorms
+
+ROWS = 4
+
+
+def scale_classes(computer: Computer, seed: int = 0) -> tuple[ScaleClass, ...]:
+    """What may be scaled with what in the module of a skeleton, asked with noise for inputs."""
+    asked = draw_samples(computer.like, computer.skeleton, torch.Generator().manual_seed(seed), ROWS)
+
+    def answer(state: Mapping[str, Tensor]) -> Tensor:
+        full = {key: state[slot.key] for slot in computer.skeleton.slots for key in (slot.key, *slot.aliases)}
+        with sdpa_kernel(SDPBackend.MATH), WrittenOutNorms():
+            answers = computer.call(full, asked.inputs)
+        return torch.cat([each.reshape(-1) for each in answers if each.is_floating_point()])
+
+    return find_scale_classes(computer.skeleton, answer, seed=seed)
+
+
+def match_all(
+    computer: Computer,
+    left: Mapping[str, np.ndarray],
+    right: Mapping[str, np.ndarray],
+    *,
+    weighing: Weighing = "standardised",
+    seed: int = 0,
+) -> WeightMatching:
+    """Bring the right network into the left one's basis, by permutations, factors and signs.
+
+    Args:
+        computer: of the module of both; it is asked which factors leave its function as it is.
+        left: slot -> numbers; stays as it is.
+        right: slot -> numbers.
+        weighing: in which units tensors are compared.
+        seed: see ``match_weights``.
+    """
+    skeleton = computer.skeleton
+    classes = scale_classes(computer)
+    gauges = [balanced(skeleton, classes, each) for each in (left, right)]
+    first, second = (gauge.apply(_doubled(each)) for gauge, each in zip(gauges, (left, right), strict=True))
+    tried = [match_weights(skeleton, first, second, weighing=weighing, seed=seed)]
+    if any(each.factors == "sign" for each in classes):
+        tried.append(match_weights(skeleton, _magnitudes(first), _magnitudes(second), seed=seed))
+    ends = [_with_signs(computer, classes, first, second, each, weighing, seed) for each in tried]
+    best = max(ends, key=lambda each: each.objective)
+    whole = gauges[1].then(best.symmetry).then(gauges[0].inverse())
+    return WeightMatching(whole, best.objective, best.sweeps, best.settled)
+
+
+def _with_signs(
+    computer: Computer,
+    classes: Sequence[ScaleClass],
+    left: Mapping[str, np.ndarray],
+    right: Mapping[str, np.ndarray],
+    found: WeightMatching,
+    weighing: Weighing,
+    seed: int,
+) -> WeightMatching:
+    """The signs behind a matching, and the matching refined behind the signs."""
+    moved = found.symmetry.apply(dict(right))
+    turned = found.symmetry.then(nearest_signs(computer.skeleton, classes, left, moved))
+    start = Symmetry(computer.skeleton, ())
+    refined = match_weights(
+        computer.skeleton, left, turned.apply(dict(right)), weighing=weighing, start=start, seed=seed
+    )
+    whole = turned.then(refined.symmetry)
+    return WeightMatching(whole, refined.objective, refined.sweeps, refined.settled)
+
+
+def _doubled(tensors: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    return {key: value.astype(np.float64) if value.dtype.kind == "f" else value for key, value in tensors.items()}
+
+
+def _magnitudes(tensors: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Absolute numbers less their mean, so that their differences count."""
+    found = {}
+    for key, value in tensors.items():
+        size = np.abs(value)
+        found[key] = size - size.mean() if size.size > 1 else size
+    return found
