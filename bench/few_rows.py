@@ -43,7 +43,7 @@ CHOSEN_ROWS = (1, 2, 3, 5, 7, 10, 15, 20, 25, 30, 35, 40, 45, 50, 55, 60, 70, 80
 CHOSEN_BUDGET = 10.0
 DROPPED: dict[str, dict[str, Any]] = {
     "digits": {"blocks": 24, "width": 32, "hidden": 64, "activation": "gelu", "norm": "layer", "epochs": 10},
-    "diabetes": {"blocks": 24, "width": 32, "hidden": 64, "activation": "tanh", "epochs": 10},
+    "digits, relu": {"blocks": 16, "width": 48, "hidden": 96, "activation": "relu", "epochs": 20},
 }
 METHODS: dict[str, dict[str, str]] = {"commutator": {}, "hill-climb": {"method": "hill-climb", "start": "norm"}}
 
@@ -132,11 +132,11 @@ class Net:
 def nets(folder: Path) -> Iterator[tuple[str, Net]]:
     """The puzzle, and networks made here."""
     yield "puzzle", Net(PUZZLE / "pieces", PUZZLE / "historical_data.csv", tuple(puzzle_order()), "relu", "none")
-    for data, made in DROPPED.items():
-        dropped = drop(folder / data, data=data, **made)
+    for name, made in DROPPED.items():
+        dropped = drop(folder / name, **made)
         spec = dropped.spec
-        table = folder / data / "data.csv"
-        yield data, Net(folder / data / "pieces", table, tuple(dropped.order), spec.activation, spec.norm)
+        pieces, table = folder / name / "pieces", folder / name / "data.csv"
+        yield name, Net(pieces, table, tuple(dropped.order), spec.activation, spec.norm)
 
 
 def compare_choices(chosen: Any) -> None:
