@@ -6,7 +6,7 @@ import importlib
 import sys
 
 BENCHES = (
-    *("puzzle", "random_starts", "covering", "few_rows", "scaling", "commands"),
+    *("puzzle", "random_starts", "covering", "few_rows", "scaling", "precedence", "commands"),
     *("wiring", "foreign_modules", "key_mapping"),
 )
 

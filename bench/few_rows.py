@@ -1,7 +1,13 @@
-"""4. The puzzle with few rows, noisy outputs, and pieces stored in fewer bits."""
+"""4. The puzzle with few rows, noisy outputs, and pieces stored in fewer bits; rows chosen in three ways.
+
+The rows of ``--choose`` are those that the search gets (``--rows``); the verdict rests on the whole table.
+    python -m bench few_rows --part choices      only these: the puzzle and two networks made by ``drop``
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,12 +30,21 @@ from bench.common import (
 )
 from reknit.assembly.verb import assemble
 from reknit.containers.pile import read_pile
+from reknit.puzzle.verb import drop
+from reknit.solvers.row_selection import CHOICES
 
 ROWS = (40, 50, 60, 70, 80, 90, 100, 125, 150, 200, 250, 300, 400, 500, 700, 1000, 2000)
 SEEDS = range(3)
 BUDGET = 20.0  # seconds; where rows are too few a search would go on to its last attempt
 NOISES = (0.001, 0.01, 0.1)
+CLAIMS = {"exact", "consistent"}
 FORMATS = ("bf16", "fp16", "int8")
+CHOSEN_ROWS = (1, 2, 3, 5, 7, 10, 15, 20, 25, 30, 35, 40, 45, 50, 55, 60, 70, 80, 90, 100, 125, 150, 200, 300)
+CHOSEN_BUDGET = 10.0
+DROPPED: dict[str, dict[str, Any]] = {
+    "digits": {"blocks": 24, "width": 32, "hidden": 64, "activation": "gelu", "norm": "layer", "epochs": 10},
+    "digits, relu": {"blocks": 16, "width": 48, "hidden": 96, "activation": "relu", "epochs": 20},
+}
 METHODS: dict[str, dict[str, str]] = {"commutator": {}, "hill-climb": {"method": "hill-climb", "start": "norm"}}
 
 
@@ -91,25 +106,100 @@ def with_format(kind: str, threads: int) -> dict[str, Any]:
         return outcome(folder, PUZZLE / "historical_data.csv", threads=threads)
 
 
+def with_choice(net: Net, key: list[Any], threads: int) -> dict[str, Any]:
+    """The whole table, of which the search gets so many rows, chosen in this way by the seed."""
+    _, choice, rows, seed = key
+    run = {"rows": rows, "choose": choice, "seed": seed, "threads": threads, "budget": CHOSEN_BUDGET}
+    assembly = assemble(net.pieces, net.data, activation=net.activation, norm=net.norm, **run)
+    return {
+        "right": tuple(assembly.order) == net.order,
+        "verdict": assembly.verdict,
+        "seconds": dict(assembly.seconds),
+    }
+
+
+@dataclass(frozen=True)
+class Net:
+    """Pieces, a table, and the order that is right."""
+
+    pieces: Path
+    data: Path
+    order: tuple[str, ...]
+    activation: str
+    norm: str
+
+
+def nets(folder: Path) -> Iterator[tuple[str, Net]]:
+    """The puzzle, and networks made here."""
+    yield "puzzle", Net(PUZZLE / "pieces", PUZZLE / "historical_data.csv", tuple(puzzle_order()), "relu", "none")
+    for name, made in DROPPED.items():
+        dropped = drop(folder / name, **made)
+        spec = dropped.spec
+        pieces, table = folder / name / "pieces", folder / name / "data.csv"
+        yield name, Net(pieces, table, tuple(dropped.order), spec.activation, spec.norm)
+
+
+def compare_choices(chosen: Any) -> None:
+    """The fewest rows that give an exact answer, for every network, choice and seed."""
+    lines = Lines("row_choices", chosen.fresh)
+    table = []
+    with scratch() as folder:
+        for name, net in nets(folder):
+            for choice in CHOICES:
+                found = [fewest_chosen(lines, name, net, choice, seed, chosen.threads) for seed in SEEDS]
+                table.append((name, choice, *found))
+    show(
+        f"fewest rows searched for an exact answer, {CHOSEN_BUDGET:g} s each",
+        ("network", "choice", *(f"seed {seed}" for seed in SEEDS)),
+        table,
+    )
+    print(f"  {lines.codes()}")
+
+
+def fewest_chosen(lines: Lines, name: str, net: Net, choice: str, seed: int, threads: int) -> int | None:
+    """By bisection over ``CHOSEN_ROWS``."""
+
+    def good(rows: int) -> bool:
+        (line,) = lines.each([[name, choice, rows, seed]], lambda key: with_choice(net, key, threads))
+        assert line["right"] or line["verdict"] not in CLAIMS, f"{line['verdict']}, but wrong: {line['key']}"
+        return bool(line["verdict"] == "exact")
+
+    return bisected(CHOSEN_ROWS, good)
+
+
+def bisected(sizes: Sequence[int], good: Callable[[int], bool]) -> int | None:
+    """The least of the sizes that is good, if all above it are and all below it are not; None: none is."""
+    low, high = -1, len(sizes)  # sizes[low] is too few, sizes[high] enough
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if good(sizes[middle]) else (middle, high)
+    return sizes[high] if high < len(sizes) else None
+
+
 def fewest(lines: Lines, method: str, seed: int, threads: int, verdict: str | None) -> int | None:
     """The fewest rows, by bisection over ``ROWS``, with the right order (and, if asked, that verdict)."""
 
     def good(rows: int) -> bool:
         (line,) = lines.each([[method, rows, seed]], lambda key: with_rows(key, threads))
-        claimed = line["verdict"] in {"exact", "consistent"}
-        assert line["right"] or not claimed, f"{line['verdict']}, but wrong: {method}, {rows} rows, seed {seed}"
+        assert line["right"] or line["verdict"] not in CLAIMS, (
+            f"{line['verdict']}, but wrong: {method}, {rows} rows, seed {seed}"
+        )
         return bool(line["right"]) and verdict in {None, line["verdict"]}
 
-    low, high = -1, len(ROWS)  # ROWS[low] is too few, ROWS[high] enough
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (low, middle) if good(ROWS[middle]) else (middle, high)
-    return ROWS[high] if high < len(ROWS) else None
+    return bisected(ROWS, good)
 
 
 def main(argv: list[str]) -> None:
-    """Bisect the fewest rows, run the noisy tables and the formats, print both tables."""
-    chosen = options("few_rows", argv)
+    """Bisect the fewest rows, run the noisy tables and the formats, print all tables."""
+    chosen = options("few_rows", argv, part="all")
+    if chosen.part in {"all", "choices"}:
+        compare_choices(chosen)
+    if chosen.part != "choices":
+        few_and_noisy(chosen)
+
+
+def few_and_noisy(chosen: Any) -> None:
+    """Fewer rows in the table; noise; pieces in fewer bits."""
     threads = chosen.threads
     lines = Lines("few_rows", chosen.fresh)
     rows = []
@@ -130,5 +220,5 @@ def main(argv: list[str]) -> None:
         [(name, n["verdict"], n["right"], n["undecided"], n["mse"], n["true mse"]) for name, n in found],
     )
     print(f"  {lines.codes()}")
-    wrong = [name for name, line in found if line["verdict"] in {"exact", "consistent"} and not line["right"]]
+    wrong = [name for name, line in found if line["verdict"] in CLAIMS and not line["right"]]
     assert not wrong, f"claimed, but wrong: {wrong}"

@@ -184,6 +184,24 @@ def test_searching_on_a_few_rows_still_judges_on_all(dropped):
     assert (found.verdict, list(found.order)) == ("exact", names)
 
 
+@pytest.mark.parametrize("choose", ["leverage", "whitened"])
+def test_rows_chosen_by_their_inputs_are_other_rows_and_the_answer_is_right(dropped, choose, monkeypatch):
+    folder, names = dropped
+    searched = {}
+
+    def watched(problem, *rest):
+        searched[len(searched)] = problem.x
+        return attempts.Plan(problem, *rest)
+
+    monkeypatch.setattr("reknit.assembly.run.Plan", watched)
+    found = run(folder, rows=60, choose=choose)
+    drawn = run(folder, rows=60, choose="uniform")
+    assert (found.run["search_rows"], found.run["choose"], drawn.run["choose"]) == (60, choose, "uniform")
+    assert (found.verdict, list(found.order)) == ("exact", names)
+    assert not np.array_equal(searched[0], searched[1])
+    assert found.run["fingerprint"] != drawn.run["fingerprint"]
+
+
 def test_threads_are_given_back(dropped):
     def threads():
         return [library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas"]
@@ -263,6 +281,11 @@ def test_a_bias_that_came_alone_is_named(tmp_path):
         ({"method": "luck"}, "--method: there is no method 'luck'. Choose one of commutator, hill-climb."),
         ({"start": "end"}, "--start: there is no start 'end'. Choose one of seriation, norm, delta-norm, random."),
         ({"rows": 0}, "--rows: 0 is too small. Give a whole number of at least 1."),
+        ({"choose": "uniform"}, "--choose: it says which rows the search gets, not how many. Add --rows N."),
+        (
+            {"rows": 9, "choose": "best"},
+            "--choose: there is no way 'best' to choose rows. Choose one of uniform, leverage, whitened.",
+        ),
         ({"threads": 0}, "--threads: 0 is too small. Give a whole number of at least 1."),
         ({"seed": -1}, "--seed: -1 is too small. Give a whole number of at least 0."),
         ({"budget": 0.0}, "--budget: 0.0 is no time. Give a positive number of seconds."),

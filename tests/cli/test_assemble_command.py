@@ -80,8 +80,8 @@ def test_every_option_reaches_the_verb(verbs, capsys):
     calls = verbs(lambda _: sample_assemblies.exact())
     text = (
         "assemble p --data d.csv --target y --inputs x_* --activation gelu --norm rms --method hill-climb --start norm "
-        "--rows 9 --seed 8 --noise 0.5 --threads 2 --budget 1.5 --out o --resume --force --report r.html "
-        "--like m:f --input 1x3 --link softmax"
+        "--rows 9 --choose leverage --seed 8 --noise 0.5 --threads 2 --budget 1.5 --out o --resume --force "
+        "--report r.html --like m:f --input 1x3 --link softmax"
     )
     run(capsys, *text.split())
     ((positional, named),) = calls
@@ -98,6 +98,7 @@ def test_every_option_reaches_the_verb(verbs, capsys):
         "method": "hill-climb",
         "start": "norm",
         "rows": 9,
+        "choose": "leverage",
         "seed": 8,
         "noise": 0.5,
         "threads": 2,

@@ -115,6 +115,7 @@ def test_a_folder_is_not_written_over(nets, capsys):
         ("--activation relu", "--activation"),
         ("--norm none", "--norm"),
         ("--rows 3", "--rows"),
+        ("--choose whitened", "--choose"),
         ("--report r.html", "--report"),
         ("--resume", "--resume"),
         ("--link logit", "--link"),

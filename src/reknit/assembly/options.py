@@ -9,6 +9,7 @@ from reknit.assembly.problem import LARGEST
 from reknit.assembly.settings import settings
 from reknit.assembly.starts import STARTS
 from reknit.errors import UsageError
+from reknit.solvers.row_selection import CHOICES
 
 METHODS = ("commutator", "hill-climb")
 
@@ -28,6 +29,7 @@ class Options:
     method: str = "commutator"
     start: str = "seriation"
     rows: int | None = None
+    choose: str | None = None
     seed: int = 0
     noise: float | None = None
     threads: int | None = None
@@ -37,6 +39,11 @@ class Options:
         for name, value, choices in (("--method", self.method, METHODS), ("--start", self.start, STARTS)):
             if value not in choices:
                 raise UsageError(f"there is no {name[2:]} {value!r}", name, f"Choose one of {', '.join(choices)}")
+        if self.choose is not None and self.choose not in CHOICES:
+            fault = f"there is no way {self.choose!r} to choose rows"
+            raise UsageError(fault, "--choose", f"Choose one of {', '.join(CHOICES)}")
+        if self.choose is not None and self.rows is None:
+            raise UsageError("it says which rows the search gets, not how many", "--choose", "Add --rows N")
         for name, number, least in (("--rows", self.rows, 1), ("--threads", self.threads, 1), ("--seed", self.seed, 0)):
             if number is not None and number < least:
                 raise UsageError(f"{number} is too small", name, f"Give a whole number of at least {least}")
@@ -50,7 +57,7 @@ class Options:
     def deciding(self) -> tuple[object, ...]:
         """The options that decide the answer, for the fingerprint of a checkpoint; time and threads do not."""
         chosen = (self.activation, self.norm, self.method, self.start, self.rows, self.seed, self.noise or 0.0)
-        return (self.target, self.inputs, *chosen)
+        return (self.target, self.inputs, *chosen, self.choose or "uniform")
 
     def command(self, pieces: str, data: str, threads: int) -> str:
         """The command line that repeats a run."""

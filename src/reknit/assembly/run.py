@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float, Int
 
 import reknit
 from reknit.assembly.attempts import MOST_ATTEMPTS, Held, Plan
@@ -32,6 +33,7 @@ from reknit.containers import Pile, read_pile
 from reknit.containers.table import Table, read_table
 from reknit.errors import TableError
 from reknit.network.stack import Arrangement
+from reknit.solvers.row_selection import select_rows
 
 FLOOR_ROWS = 1000
 
@@ -141,7 +143,7 @@ class Run:
         steps = steps_of(roles, self.table, options.noise or 0.0)
         x, y = self.x.astype(np.float32), self.y.astype(np.float32)
         if options.rows is not None and options.rows < len(x):
-            pick = np.random.default_rng(options.seed).choice(len(x), options.rows, replace=False)
+            pick = _search_rows(x, options.rows, options)
             x, y = x[pick], y[pick]
         problem = Problem(stack, x, y, pooled=roles.pooled)
         plan = Plan(problem, choices, options.method, options.start, options.seed, self.search)
@@ -208,6 +210,12 @@ def _refuse_overflow(table: Table) -> None:
             if most > LARGEST:
                 problem = f"column {name!r} holds a number of size {most:.3g}; more than {LARGEST:g} overflows float32"
                 raise TableError(problem, table.path, "Take that row out, or rescale the column and its layers")
+
+
+def _search_rows(x: Float[np.ndarray, "rows width"], count: int, options: Options) -> Int[np.ndarray, " count"]:
+    """The rows that the search gets, chosen by their inputs and a constant: all that is known before anything is."""
+    features = np.hstack([np.ones((len(x), 1), x.dtype), x])
+    return select_rows(features, count, options.choose or "uniform", np.random.default_rng(options.seed)).rows
 
 
 def _as_paired(plan: Plan) -> Arrangement:

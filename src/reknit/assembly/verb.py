@@ -49,6 +49,7 @@ def assemble(  # type: ignore[misc]  # it names every option, where the overload
     method: str = "commutator",
     start: str = "seriation",
     rows: int | None = None,
+    choose: str | None = None,
     seed: int = 0,
     noise: float | None = None,
     threads: int | None = None,
@@ -79,7 +80,9 @@ def assemble(  # type: ignore[misc]  # it names every option, where the overload
         norm: before each block; None: likewise.
         method: ``commutator``, or ``hill-climb`` for the published method (arXiv 2602.19845).
         start: where the first attempt starts: ``seriation``, ``norm``, ``delta-norm`` or ``random``.
-        rows: search on so many rows, drawn by the seed; the verdict always rests on all of them.
+        rows: search on so many rows, chosen by the seed; the verdict always rests on all of them.
+        choose: how these are chosen: ``uniform``, by ``leverage`` of the inputs, or ``whitened``, those that resemble
+            the others most; None: uniform.
         seed: of everything that is drawn; the same seed and threads give the same answer.
         noise: known standard deviation of noise on the recorded outputs, in their units.
         threads: processor threads; None: as many as the BLAS of numpy is set to.
@@ -106,6 +109,7 @@ def assemble(  # type: ignore[misc]  # it names every option, where the overload
             "--method": None if method == "commutator" else method,
             "--start": None if start == "seriation" else start,
             "--rows": rows,
+            "--choose": choose,
             "--threads": threads,
             "--report": report,
             "--resume": resume or None,
@@ -123,6 +127,7 @@ def assemble(  # type: ignore[misc]  # it names every option, where the overload
         method=method,
         start=start,
         rows=rows,
+        choose=choose,
         seed=seed,
         noise=noise,
         threads=threads,

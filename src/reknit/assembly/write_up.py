@@ -130,6 +130,7 @@ def _description(run: Run, found: Found, judged: Judgement) -> dict[str, Any]:
             "sha256": table.sha256,
         },
         "search_rows": len(plan.problem.x),
+        "choose": options.choose or "uniform",
         "coherence": plan.weights.coherence,
         "pairs_by_weights": [[roles.ins[i].name, roles.outs[j].name] for i, j in plan.weights.pairs],
         "roles": "by evidence" if roles.pooled else "by shape",

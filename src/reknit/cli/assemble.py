@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 METHODS = "commutator|hill-climb"
 STARTS = "seriation|norm|delta-norm|random"
+CHOICES = "uniform|leverage|whitened"
 
 
 def assemble(
@@ -45,6 +46,7 @@ def assemble(
     method: Annotated[str, typer.Option(metavar=METHODS, help="How the order is found.")] = "commutator",
     start: Annotated[str, typer.Option(metavar=STARTS, help="Where the search starts.")] = "seriation",
     rows: Annotated[int | None, typer.Option(help="Search on this many rows; all are verified.")] = None,
+    choose: Annotated[str | None, typer.Option(metavar=CHOICES, help="How those rows are chosen.")] = None,
     seed: Annotated[int, typer.Option(help="The same seed and threads give the same answer.")] = 0,
     noise: Annotated[float | None, typer.Option(metavar="SD", help="Known noise of the recorded outputs.")] = None,
     threads: Annotated[int | None, typer.Option(help="Processor threads.")] = None,
@@ -75,6 +77,7 @@ def assemble(
             method=method,
             start=start,
             rows=rows,
+            choose=choose,
             seed=seed,
             noise=noise,
             threads=threads,

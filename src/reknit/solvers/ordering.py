@@ -57,3 +57,39 @@ def fiedler_order(similarity: Float[np.ndarray, "n n"]) -> Int[np.ndarray, " n"]
     laplacian = np.eye(n) - root[:, None] * weights * root[None, :]
     vectors = np.linalg.eigh(laplacian)[1]
     return np.argsort(vectors[:, 1] * root, kind="stable")
+
+
+def contradicted(before: Float[np.ndarray, "n n"], order: Sequence[int]) -> float:
+    """What an order contradicts: the sum of ``before[i, j]``, the evidence that i stands before j, over i behind j.
+
+    >>> contradicted(np.array([[0.0, 3.0], [1.0, 0.0]]), [1, 0])
+    3.0
+    """
+    sorted_so = np.asarray(before, dtype=np.float64)[np.ix_(order, order)]
+    return float(np.tril(sorted_so, -1).sum())
+
+
+def insertion_search(before: Float[np.ndarray, "n n"], start: Sequence[int] | None = None) -> list[int]:
+    """Linear ordering by local search: the best single insertion is made until none lowers what is contradicted.
+
+    The standard heuristic of the linear ordering problem; no optimum is promised (``minimum_feedback_arcs`` is exact).
+    Starts from Borda's order, the items by what speaks for them less what speaks against them, unless told otherwise.
+    Cost: n^2 flops and numbers an insertion.
+    """
+    net = np.asarray(before, dtype=np.float64)
+    net = net - net.T
+    order = list(start) if start is not None else sort_by_position(-net.sum(1))
+    n = len(order)
+    least = 1e-12 * float(np.abs(net).max(initial=0.0))
+    while n > 1:
+        here = net[np.ix_(order, order)]
+        passed = np.concatenate([np.zeros((n, 1)), np.cumsum(here, axis=1)], axis=1)
+        later = passed[:, 1:] - np.diagonal(passed, offset=1)[:, None]
+        earlier = passed[:, :-1] - np.diagonal(passed)[:, None]
+        # moving the item at p to q > p puts it behind those between, which contradicts here[p, p + 1 : q + 1]
+        change = np.where(np.arange(n)[None, :] > np.arange(n)[:, None], later, earlier)
+        source, target = divmod(int(np.argmin(change)), n)
+        if not change[source, target] < -least:
+            break
+        order = moved(order, source, target)
+    return order
