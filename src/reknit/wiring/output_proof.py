@@ -8,10 +8,13 @@ rounding of a float32 pass, whichever is more, and stated noise), the exchange i
 
 reaches the level at which all exchanges together would wrongly be rejected once in a million. How that is
 found for thousands of exchanges is told in ``exchange_tests``.
+
+Tensors of equal bits need no test: nothing tells them apart. Each such set is listed once, as in ``assembly/judge.py``.
 """
 
 from __future__ import annotations
 
+import itertools
 import math
 import re
 from collections.abc import Mapping, Sequence
@@ -19,9 +22,11 @@ from dataclasses import dataclass
 from statistics import NormalDist
 from typing import Any, Literal
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
+from reknit.wiring.copies import Sets, equal_sets
 from reknit.wiring.exchange_tests import Exchange, ExchangeTester
 from reknit.wiring.links import LinkName
 from reknit.wiring.output_floor import OutputFloor, output_floor
@@ -51,6 +56,7 @@ class OutputProof:
         undecided: exchanges that are not rejected, the least z first.
         free: sets of slots that undecided exchanges join: who stands where within them is not known.
         named: whether the record carries as many bits as it takes to name a placement; if not, no slot is certain.
+        identical: sets of slots that hold tensors of equal bits.
     """
 
     verdict: Verdict
@@ -64,6 +70,7 @@ class OutputProof:
     undecided: tuple[Exchange, ...]
     free: tuple[tuple[str, ...], ...]
     named: bool = True
+    identical: Sets = ()
 
 
 def prove(
@@ -114,19 +121,40 @@ def prove_recording(
         return OutputProof("failed", off, floor, level, 0, 0, math.inf, math.inf, (), ())
     tester = ExchangeTester(recording, tensors, placement, floor, noise, level)
     screened, least, left = tester.screen(pools, torch.Generator().manual_seed(seed))
+    identical = _identical(pools, tensors, placement)
+    copies = {frozenset(pair) for slots in identical for pair in itertools.combinations(slots, 2)}
     undecided, weakest = [], math.inf
     for pair in left:
+        if frozenset(pair) in copies:
+            continue
         found = tester.exactly(pair)
         if found.z < level:
             undecided.append(found)
         else:
             weakest = min(weakest, found.z)
+    undecided += [
+        Exchange((first, other), (placement[first], placement[other]), 0.0, 0.0, True)
+        for first, *others in identical
+        for other in others
+    ]
     undecided.sort(key=lambda one: (one.z, one.slots))
     free = _joined([one.slots for one in undecided])
     bits, needed = tester.bits(), _needed(pools)
-    verdict, reason = _verdict(floor, noise, coarse, undecided, free, bits, needed)
+    verdict, reason = _verdict(floor, noise, coarse, undecided, free, bits, needed, identical)
     named = bits >= needed
-    return OutputProof(verdict, reason, floor, level, tested, screened, least, weakest, tuple(undecided), free, named)
+    return OutputProof(
+        verdict, reason, floor, level, tested, screened, least, weakest, tuple(undecided), free, named, identical
+    )
+
+
+def _identical(pools: Sequence[Pool], tensors: Mapping[str, Tensor], placement: Mapping[str, str]) -> Sets:
+    """Sets of slots that hold tensors of equal bits."""
+
+    def held(slot: str) -> np.ndarray:
+        numbers: np.ndarray = tensors[placement[slot]].cpu().numpy()
+        return numbers
+
+    return tuple(slots for pool in pools if len(pool.slots) > 1 for slots in equal_sets(pool.slots, held))
 
 
 def _needed(pools: Sequence[Pool]) -> float:
@@ -142,9 +170,16 @@ def _verdict(
     free: Sequence[Sequence[str]],
     bits: float,
     needed: float,
+    identical: Sets,
 ) -> tuple[Verdict, str]:
     if bits < needed:
         return "ambiguous", f"the record carries {bits:.0f} bits, and naming a placement takes {needed:.0f}"
+    if undecided and len(undecided) == sum(len(slots) - 1 for slots in identical):
+        copies = sum(len(slots) for slots in identical)
+        return "ambiguous", (
+            f"{copies} slots ({_families(identical)}) hold identical copies, which nothing tells apart: the network is "
+            "the same whichever is where, and every other exchange is rejected"
+        )
     if undecided:
         slots = sum(len(group) for group in free)
         harmless = all(one.leaves_function for one in undecided)

@@ -1,0 +1,122 @@
+"""From where tensors were placed to the result object: the verdict, what is certain, what repeats the run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from reknit.skeleton.skeleton import Skeleton
+from reknit.wiring.copies import Sets, equal_sets
+from reknit.wiring.pile import Pile, judged
+from reknit.wiring.pools import Pool
+from reknit.wiring.result import Placed, Step, Tests, Verdict, Wiring, WiringEvidence
+from reknit.wiring.weights_placement import WeightsPlacement
+
+if TYPE_CHECKING:
+    from reknit.wiring.output_floor import OutputFloor
+    from reknit.wiring.output_placement import OutputPlacement
+    from reknit.wiring.output_proof import OutputProof
+
+LIKELY = 1.5
+"""Margin from which a slot is called likely: all of these were right on nets left out of the learning."""
+
+_SURE = "every slot stands out by its margin, but no outputs were given, so nothing is proved"
+
+
+def write_up(
+    pile: Pile,
+    pools: Sequence[Pool],
+    weights: WeightsPlacement,
+    proved: OutputPlacement | None,
+    seconds: Mapping[str, float],
+    run: Mapping[str, Any],
+) -> Wiring:
+    """The result of a run; ``proved`` is None where no outputs were given."""
+    keys = [slot.key for slot in pile.skeleton.slots if slot.key in weights.placement]
+    placement = weights.placement if proved is None else proved.placement
+    identical = _identical(pile, pools, placement)
+    asked = judged(pile.skeleton, pools, pile.array)
+    loose = {slot for slots in identical for slot in slots} & {slot for pool in asked for slot in pool.slots}
+    if proved is None:
+        certain = weights.certain - loose
+        unsure = [key for key in keys if key not in certain]
+        verdict: Verdict = "ambiguous"  # whatever the margins: nothing was asked of the network itself
+        reason = _unsure(len(unsure), len(keys)) if unsure else _SURE
+        undecided, residual = _sets(pile.skeleton, unsure), None
+    else:
+        proof = proved.proof
+        verdict, reason = proof.verdict, proof.reason
+        certain = _told(proof, asked) | (weights.certain - {slot for pool in asked for slot in pool.slots})
+        undecided = proof.free if proof.named else _sets(pile.skeleton, [key for key in keys if key not in certain])
+        residual = residual_of(proof.floor)
+    placed = tuple(Placed(key, placement[key], weights.margins[key], key in certain) for key in keys)
+    evidence = _evidence(pile.skeleton, weights, placed, proved)
+    return Wiring(
+        verdict,
+        reason,
+        placed,
+        undecided,
+        residual,
+        pile.inferred,
+        seconds,
+        run,
+        pile.array,
+        pile.build,
+        identical,
+        pile.notes,
+        evidence,
+    )
+
+
+def residual_of(floor: OutputFloor) -> dict[str, Any]:
+    """The error against recorded outputs, by tensor of the answer, as ``--json`` prints it."""
+    return {
+        "mse": list(floor.mse),
+        "max_abs": list(floor.max_abs),
+        "tolerance": list(floor.tolerance),
+        "numbers": floor.count,
+    }
+
+
+def _told(proof: OutputProof, asked: Sequence[Pool]) -> frozenset[str]:
+    """Slots of which recorded outputs leave no doubt."""
+    free = {slot for slots in proof.free for slot in slots}
+    holds = proof.verdict != "failed" and proof.named
+    return frozenset(slot for pool in asked for slot in pool.slots if holds and slot not in free)
+
+
+def _identical(pile: Pile, pools: Sequence[Pool], placement: Mapping[str, str]) -> Sets:
+    """Sets of slots that hold tensors of equal bits."""
+    found = [equal_sets(pool.slots, lambda slot: pile.array(placement[slot])) for pool in pools if len(pool.slots) > 1]
+    return tuple(slots for sets in found for slots in sets)
+
+
+def _evidence(
+    skeleton: Skeleton, weights: WeightsPlacement, placed: Sequence[Placed], proved: OutputPlacement | None
+) -> WiringEvidence:
+    by_weights = {p.slot: weights.placement[p.slot] for p in placed if weights.placement[p.slot] != p.piece}
+    likely = {p.slot for p in placed if p.slot in weights.likely or p.margin >= LIKELY}
+    return WiringEvidence(
+        families={p.slot: (skeleton[p.slot].family, skeleton[p.slot].index) for p in placed},
+        likely=frozenset(likely - {p.slot for p in placed if p.certain} - by_weights.keys()),
+        by_weights=by_weights,
+        steps=()
+        if proved is None
+        else tuple(Step(stage.name, stage.error, stage.certain, stage.seconds) for stage in proved.stages),
+        tests=None if proved is None else tests_of(proved.proof),
+    )
+
+
+def tests_of(proof: OutputProof) -> Tests:
+    """What was asked of the exchanges."""
+    return Tests(proof.level, proof.tested, proof.screened, proof.weakest, len(proof.undecided))
+
+
+def _unsure(unsure: int, slots: int) -> str:
+    return f"the weights alone leave {unsure} of {slots} slots uncertain; recorded outputs would decide"
+
+
+def _sets(skeleton: Skeleton, unsure: Sequence[str]) -> Sets:
+    """The slots that are not certain, by shape."""
+    shapes = dict.fromkeys(skeleton[key].shape for key in unsure)
+    return tuple(tuple(key for key in unsure if skeleton[key].shape == shape) for shape in shapes)
