@@ -85,7 +85,9 @@ def test_recorded_outputs_make_it_exact_with_status_0_and_the_folder_holds_the_n
     state = load_file(tmp_path / "made" / "model.safetensors")
     recorded = np.load("twins.npz")
     hidden = np.maximum(recorded["inputs"] @ state["0.weight"].T + state["0.bias"], 0)
-    np.testing.assert_allclose(hidden @ state["2.weight"].T + state["2.bias"], recorded["outputs"], rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(
+        hidden @ state["2.weight"].T + state["2.bias"], recorded["outputs"], rtol=1e-4, atol=1e-5
+    )
     assert {name: (tmp_path / name).read_bytes() for name in before} == before
 
 

@@ -123,6 +123,8 @@ def place(
     search = search_from(certain, began + CERTAIN_SHARE * (deadline - began) if certain else deadline)
     if not run(search) and any(len(pool.slots) > 1 and set(pool.slots) & set(certain) for pool in pools):
         search = _opened(search, search_from((), deadline))  # something that passed for certain must be wrong
+    if len(search.stages) > 1:
+        search.note("found", search.error(search.placement))
     proof = prove_recording(recording, pools, tensors, search.placement, noise=noise, seed=seed)
     return OutputPlacement(search.placement, proof, tuple(search.stages), time.perf_counter() - began)
 

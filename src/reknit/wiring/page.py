@@ -97,8 +97,8 @@ def _undecided(wiring: Wiring) -> list[Child]:
         words = "These hold tensors of equal bits. Which copy is where cannot be told and makes no difference."
         parts = [text(words), table("Identical copies", [Column("Copies"), Column("Slots")], rows, tall=True)]
     if not wiring.undecided:
-        words = "nothing was tested" if wiring.verdict == "failed" else "nothing is open"
-        return [*parts, text(f"Of the slots {words}.", "quiet")]
+        words = "Nothing was tested." if wiring.verdict == "failed" else "Nothing is open."
+        return [*parts, text(words, "quiet")]
     by = "anything in the record" if wiring.residual is not None else "enough in the weights"
     rows = [[quantity(len(slots)), names(slots)] for slots in wiring.undecided[:MOST_SETS]]
     caption = f"{plural(len(wiring.undecided), 'set')} of slots whose tensors may change places without {by} against it"

@@ -55,6 +55,8 @@ def _errors(wiring: Wiring) -> list[Fact]:
     ratio = _ratio(off, most)
     words = f"{number(ratio, 2)} × the tolerance of " if math.isfinite(ratio) else "tolerance "
     z = el("span", "an exchange is rejected from ", quantity(tests.level), " on")
+    if tests.screened and math.isinf(tests.weakest):
+        z = el("span", "first-order effects alone rejected all, by far beyond ", quantity(tests.level))
     return [
         Fact("Largest error", quantity(off), el("span", words, quantity(most))),
         Fact("Numbers compared", quantity(residual["numbers"]), f"over {_rows(wiring)}"),

@@ -39,7 +39,9 @@ def depth_tables(wiring: Wiring) -> list[Child]:
     legend = el(
         "p",
         *(tag(f"{_SIGN[word]} {word}", _COLOUR[word]) for word in ("certain", "likely", "open")),
-        " with the margin by the weights alone; point at one for the tensor. ",
+        " with the margin by the weights alone, or ",
+        el("em", "outputs"),
+        " where these put another tensor than the weights had; point at one for its name. ",
         "Likely is no promise: the weights speak for it, and nothing has proved it.",
         class_="legend",
     )
@@ -60,9 +62,10 @@ def _cell(wiring: Wiring, placed: Placed) -> Element:
     word = state(wiring, placed)
     tip = f"{placed.slot}: {placed.piece}, {word}, margin {number(placed.margin)}"
     before = wiring.evidence.by_weights.get(placed.slot)
-    if before is not None:
-        tip += f"; the weights alone had {before} here"
-    return tag(f"{_SIGN[word]} {number(placed.margin, 2)}", _COLOUR[word], tip)
+    if before is not None:  # the margin speaks of another tensor
+        tip = f"{placed.slot}: {placed.piece}, {word}; the weights alone had {before} here"
+    shown = "outputs" if before is not None else number(placed.margin, 2)
+    return tag(f"{_SIGN[word]} {shown}", _COLOUR[word], tip)
 
 
 def _singles(wiring: Wiring, families: dict[str, dict[Index, Placed]]) -> list[Child]:
@@ -90,7 +93,8 @@ def every_slot(wiring: Wiring) -> Element:
         ]
         for placed in wiring.slots
     ]
-    columns = [Column("Slot"), Column("Tensor"), Column("Margin", "right"), Column("State"), Column("The weights had")]
+    titles = ("Slot", "Tensor", "Margin by the weights", "State", "Whose margin, if of another tensor")
+    columns = [Column(title, "right" if k == 2 else "left") for k, title in enumerate(titles)]
     inside = table("Every slot of the network, in its order", columns, rows, tall=True)
     return folded(f"Every slot by name ({count(len(rows))})", inside)
 

@@ -58,7 +58,7 @@ class Step:
     """One point of the search by recorded outputs.
 
     Attributes:
-        stage: ``given``, ``round``, ``exchange``, ``rival``, ``beliefs``, ``all arrangements``.
+        stage: ``given``, ``round``, ``exchange``, ``rival``, ``beliefs``, ``all arrangements``, ``found``.
         error: mean squared error in units of the recorded variance, where answers are compared.
         certain: open slots that had become certain.
         seconds: since the search began.

@@ -103,12 +103,13 @@ def place_by_weights(
     for pool in (each.without(placement, set(chained.placement)) for each in pools):
         if not pool.slots:
             continue
-        if len(pool.slots) > 1 and len(skeleton[pool.slots[0]].shape) > 1:
+        same = _all_equal(pool, array)
+        if not same and len(skeleton[pool.slots[0]].shape) > 1:
             slots += pool.slots
             names += [pool.tensors[k] for k in rng.permutation(len(pool.tensors))]
         else:
             placement |= zip(pool.slots, pool.tensors, strict=True)
-            found |= dict.fromkeys(pool.slots, np.inf if _all_equal(pool, array) else 0.0)
+            found |= dict.fromkeys(pool.slots, np.inf if same else 0.0)
     climbs: tuple[int, int] = (0, 0)
     ladders: tuple[tuple[tuple[str, ...], ...], ...] = ()
     rivals: tuple[Move, ...] = ()
@@ -117,8 +118,8 @@ def place_by_weights(
         problem = joint.problem(learned.weights)
         solution = solve(problem, starts=starts, seed=seed)
         placement |= {slot: names[k] for slot, k in zip(slots, solution.placement, strict=True)}
-        same = labels(names, array)
-        found |= dict(zip(slots, least_sure(joint, learned, solution.placement, solution.ends, same), strict=True))
+        copies = labels(names, array)
+        found |= dict(zip(slots, least_sure(joint, learned, solution.placement, solution.ends, copies), strict=True))
         climbs = len(solution.starts), sum(bool(np.isclose(value, solution.value)) for value in solution.starts)
         ladders = tuple(tuple(tuple(slots[k] for k in rung) for rung in ladder.places) for ladder in joint.ladders)
         rivals = rival_moves(skeleton, slots, problem, solution.placement, solution.ends)
