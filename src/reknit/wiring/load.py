@@ -12,7 +12,7 @@ import numpy as np
 from reknit.errors import InputError
 from reknit.network.saved import CONFIG_FILE, REMEDY, load_model, load_tensors, read_json
 from reknit.wiring.folder import ARCHITECTURE, ASSEMBLY_FILE
-from reknit.wiring.result import Inferred, Placed, Step, Tests, Wiring, WiringEvidence
+from reknit.wiring.result import ExchangeTests, Inferred, Placed, Step, Wiring, WiringEvidence
 
 if TYPE_CHECKING:
     from torch import nn
@@ -79,7 +79,7 @@ def load_wiring(folder: Path) -> Wiring:
     path, tensors = folder / ASSEMBLY_FILE, load_tensors(folder)
     content = read_json(path)
     try:
-        slots = tuple(Placed(s["slot"], s["piece"], _margin(s["margin"]), s["certain"]) for s in content["slots"])
+        slots = tuple(Placed(s["slot"], s["piece"], _number(s["margin"]), s["certain"]) for s in content["slots"])
         place = {placed.piece: placed.slot for placed in slots}
         if {placed.slot for placed in slots} != tensors.keys() or len(place) != len(slots):
             raise ValueError("other slots than tensors")
@@ -89,7 +89,7 @@ def load_wiring(folder: Path) -> Wiring:
             reason=content["reason"],
             slots=slots,
             undecided=_tuples(content["undecided"]),
-            residual=content["residual"],
+            residual=_residual(content["residual"]),
             skeleton=Inferred(found["like"], tuple(found["inferred_from"]), tuple(found["alternatives"])),
             seconds={stage: float(seconds) for stage, seconds in content["seconds"].items()},
             run=content["run"],
@@ -111,15 +111,22 @@ def _evidence(content: Mapping[str, Any]) -> WiringEvidence:
         families={slot: (family, tuple(index)) for slot, (family, index) in content["families"].items()},
         likely=frozenset(content["likely"]),
         by_weights=dict(content["by_weights"]),
-        steps=tuple(Step(s["stage"], _margin(s["error"]), s["certain"], s["seconds"]) for s in content["steps"]),
-        tests=tests and Tests(**tests | {"weakest": _margin(tests["weakest"])}),
+        steps=tuple(Step(s["stage"], _number(s["error"]), s["certain"], s["seconds"]) for s in content["steps"]),
+        tests=tests and ExchangeTests(**tests | {"weakest": _number(tests["weakest"])}),
     )
+
+
+def _residual(content: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    if content is None:
+        return None
+    errors = {key: [_number(value) for value in content[key]] for key in ("mse", "max_abs", "tolerance")}
+    return errors | {"numbers": content["numbers"]}
 
 
 def _tuples(sets: list[list[str]]) -> tuple[tuple[str, ...], ...]:
     return tuple(tuple(slots) for slots in sets)
 
 
-def _margin(value: float | None) -> float:
+def _number(value: float | None) -> float:
     """Infinities are null in JSON."""
     return math.inf if value is None else float(value)

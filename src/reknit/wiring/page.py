@@ -15,7 +15,7 @@ from reknit.report.shell import page as shell
 from reknit.report.steps import from_to, stage_bands, step_slices, thinned
 from reknit.wiring.page_glance import glance
 from reknit.wiring.page_slots import depth_tables, every_slot, names
-from reknit.wiring.result import Step, Tests, Wiring
+from reknit.wiring.result import ExchangeTests, Step, Wiring
 
 MOST_SETS = 1000
 """Sets of undecided slots that are listed."""
@@ -73,7 +73,7 @@ def _weights_said(wiring: Wiring) -> str:
     return f"{words} Recorded outputs put {plural(moved, 'tensor')} elsewhere than the weights had them."
 
 
-def _exchanges(tests: Tests) -> list[Child]:
+def _exchanges(tests: ExchangeTests) -> list[Child]:
     if not tests.tested and not tests.undecided:
         return [text("Nothing was tested: the error is too large, or no two tensors share a shape.", "quiet")]
     rows: list[list[Child]] = [

@@ -77,7 +77,7 @@ def _singles(wiring: Wiring, families: dict[str, dict[Index, Placed]]) -> list[C
         for placed in slots.values()
     ]
     columns = [Column("Slot"), Column("Tensor"), Column("Margin", "right")]
-    return [table(f"{plural(len(rows), 'slot')} that do not repeat", columns, rows, tall=True)]
+    return [table(f"Slots that do not repeat ({count(len(rows))})", columns, rows, tall=True)]
 
 
 def every_slot(wiring: Wiring) -> Element:

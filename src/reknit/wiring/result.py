@@ -71,7 +71,7 @@ class Step:
 
 
 @dataclass(frozen=True)
-class Tests:
+class ExchangeTests:
     """What was asked of the exchanges of two tensors (docs/verdicts.md).
 
     Attributes:
@@ -105,7 +105,7 @@ class WiringEvidence:
     likely: frozenset[str] = frozenset()
     by_weights: Mapping[str, str] = field(default_factory=dict)
     steps: tuple[Step, ...] = ()
-    tests: Tests | None = None
+    tests: ExchangeTests | None = None
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from reknit.skeleton.skeleton import Skeleton
 from reknit.wiring.copies import Sets, equal_sets
 from reknit.wiring.pile import Pile, judged
 from reknit.wiring.pools import Pool
-from reknit.wiring.result import Placed, Step, Tests, Verdict, Wiring, WiringEvidence
+from reknit.wiring.result import ExchangeTests, Placed, Step, Verdict, Wiring, WiringEvidence
 from reknit.wiring.weights_placement import WeightsPlacement
 
 if TYPE_CHECKING:
@@ -107,9 +107,9 @@ def _evidence(
     )
 
 
-def tests_of(proof: OutputProof) -> Tests:
+def tests_of(proof: OutputProof) -> ExchangeTests:
     """What was asked of the exchanges."""
-    return Tests(proof.level, proof.tested, proof.screened, proof.weakest, len(proof.undecided))
+    return ExchangeTests(proof.level, proof.tested, proof.screened, proof.weakest, len(proof.undecided))
 
 
 def _unsure(unsure: int, slots: int) -> str:
