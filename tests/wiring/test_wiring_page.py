@@ -119,7 +119,7 @@ def test_every_word_is_there(name):
     said += [*wiring.skeleton.alternatives, *(text for p in wiring.slots for text in (p.slot, p.piece))]
     said += [slot for slots in (*wiring.undecided, *wiring.identical) for slot in slots]
     said += [duration(seconds) for seconds in wiring.seconds.values()]
-    said += [note[1:] for note in wiring.notes]  # the first letter becomes a capital
+    said += wiring.notes
     assert [word for word in said if re.sub(r"\s+", " ", visible(word)) not in words] == []
 
 

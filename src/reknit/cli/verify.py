@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
 from reknit.cli.terminal import STATUS, print_json
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from reknit.assembly.result import Move
 
 
 def verify(
@@ -25,7 +30,6 @@ def verify(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")] = False,
 ) -> int:
     """Hold an assembled network against data it has not seen."""
-    from reknit.assembly.verify import Verification
     from reknit.assembly.verify import verify as run
     from reknit.cli.summary import answers_text, print_rows, residual_text, slots_text, undecided_text
 
@@ -33,10 +37,11 @@ def verify(
     content = verification.as_json()
     if as_json:
         print_json(content)
-    elif isinstance(verification, Verification):
-        residual, undecided = residual_text(content["residual"]), undecided_text(verification.undecided)
-        print_rows(verification.verdict, {"why": verification.reason, "residual": residual, "undecided": undecided})
+        return STATUS[verification.verdict]
+    residual = content["residual"]
+    if "rows" in residual:  # a table has rows, and moves may be left; of a wired network slots may be
+        error, undecided = residual_text(residual), undecided_text(cast("Sequence[Move]", verification.undecided))
     else:
-        residual, undecided = answers_text(content["residual"]), slots_text(verification.undecided)
-        print_rows(verification.verdict, {"why": verification.reason, "residual": residual, "undecided": undecided})
+        error, undecided = answers_text(residual), slots_text(content["undecided"])
+    print_rows(verification.verdict, {"why": verification.reason, "residual": error, "undecided": undecided})
     return STATUS[verification.verdict]

@@ -22,7 +22,7 @@ _MEANING: dict[Verdict, str] = {
 
 def glance(wiring: Wiring) -> Element:
     """The verdict, its meaning and reason, what was done to the pile, and the facts."""
-    notes = [text(f"{note[:1].upper()}{note[1:]}.", "reason") for note in wiring.notes]
+    notes = [text(f"{note}.", "reason") for note in wiring.notes]  # begins with a name: no capital
     return hero(wiring.verdict, _MEANING[wiring.verdict], wiring.reason, _facts(wiring), *notes)
 
 

@@ -18,7 +18,10 @@ if TYPE_CHECKING:
     from reknit.wiring.output_proof import OutputProof
 
 LIKELY = 1.5
-"""Margin from which a slot is called likely: all of these were right on nets left out of the learning."""
+"""Margin from which a slot of a matrix is called likely: all of these were right on nets left out of the learning.
+
+Vectors have margins of another make, and are never called likely by them (``vector_beliefs``).
+"""
 
 _SURE = "every slot stands out by its margin, but no outputs were given, so nothing is proved"
 
@@ -95,7 +98,8 @@ def _evidence(
     skeleton: Skeleton, weights: WeightsPlacement, placed: Sequence[Placed], proved: OutputPlacement | None
 ) -> WiringEvidence:
     by_weights = {p.slot: weights.placement[p.slot] for p in placed if weights.placement[p.slot] != p.piece}
-    likely = {p.slot for p in placed if p.slot in weights.likely or p.margin >= LIKELY}
+    matrices = {p.slot for p in placed if len(skeleton[p.slot].shape) > 1}
+    likely = weights.likely | {p.slot for p in placed if p.margin >= LIKELY and p.slot in matrices}
     return WiringEvidence(
         families={p.slot: (skeleton[p.slot].family, skeleton[p.slot].index) for p in placed},
         likely=frozenset(likely - {p.slot for p in placed if p.certain} - by_weights.keys()),
