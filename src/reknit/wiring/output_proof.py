@@ -92,10 +92,11 @@ def prove(
         TableError: the outputs do not fit the module, or are labels.
     """
     check_pools(pools, tensors, placement)
+    copies = identical_tensors(pools, tensors)
     tensors = {name: single(tensor) for name, tensor in tensors.items()}
     values = {slot: tensors[name] for slot, name in placement.items()}
     recording = Recording.of(module, values, inputs, outputs, link)
-    return prove_recording(recording, pools, tensors, placement, noise=noise, seed=seed)
+    return prove_recording(recording, pools, tensors, placement, copies=copies, noise=noise, seed=seed)
 
 
 def prove_recording(
@@ -104,10 +105,11 @@ def prove_recording(
     tensors: Mapping[str, Tensor],
     placement: Mapping[str, str],
     *,
+    copies: Sets = (),
     noise: float = 0.0,
     seed: int = 0,
 ) -> OutputProof:
-    """As ``prove``, with a recording at hand."""
+    """As ``prove``, with a recording at hand, tensors in float32, and sets of those that were equal before."""
     floor = output_floor(recording, {slot: tensors[name] for slot, name in placement.items()})
     tested = sum(len(pool.slots) * (len(pool.slots) - 1) // 2 for pool in pools)
     level = -NormalDist().inv_cdf(WRONGLY / max(tested, 1))
@@ -121,23 +123,9 @@ def prove_recording(
         return OutputProof("failed", off, floor, level, 0, 0, math.inf, math.inf, (), ())
     tester = ExchangeTester(recording, tensors, placement, floor, noise, level)
     screened, least, left = tester.screen(pools, torch.Generator().manual_seed(seed))
-    identical = _identical(pools, tensors, placement)
-    copies = {frozenset(pair) for slots in identical for pair in itertools.combinations(slots, 2)}
-    undecided, weakest = [], math.inf
-    for pair in left:
-        if frozenset(pair) in copies:
-            continue
-        found = tester.exactly(pair)
-        if found.z < level:
-            undecided.append(found)
-        else:
-            weakest = min(weakest, found.z)
-    undecided += [
-        Exchange((first, other), (placement[first], placement[other]), 0.0, 0.0, True)
-        for first, *others in identical
-        for other in others
-    ]
-    undecided.sort(key=lambda one: (one.z, one.slots))
+    slots = {placement[slot]: slot for pool in pools for slot in pool.slots}
+    identical = tuple(tuple(sorted(slots[name] for name in names)) for names in copies)
+    undecided, weakest = _exactly(tester, left, identical)
     free = _joined([one.slots for one in undecided])
     bits, needed = tester.bits(), _needed(pools)
     verdict, reason = _verdict(floor, noise, coarse, undecided, free, bits, needed, identical)
@@ -147,14 +135,39 @@ def prove_recording(
     )
 
 
-def _identical(pools: Sequence[Pool], tensors: Mapping[str, Tensor], placement: Mapping[str, str]) -> Sets:
-    """Sets of slots that hold tensors of equal bits."""
+def _exactly(tester: ExchangeTester, left: Sequence[tuple[str, str]], identical: Sets) -> tuple[list[Exchange], float]:
+    """The exchanges that are not rejected, the least z first, and the least z of those that are.
 
-    def held(slot: str) -> np.ndarray:
-        numbers: np.ndarray = tensors[placement[slot]].cpu().numpy()
+    Copies are not asked: each is listed once, with the first of its set.
+    """
+    copies = {frozenset(pair) for slots in identical for pair in itertools.combinations(slots, 2)}
+    names = tester.placement
+    undecided = [
+        Exchange((first, other), (names[first], names[other]), 0.0, 0.0, True)
+        for first, *others in identical
+        for other in others
+    ]
+    weakest = math.inf
+    for pair in left:
+        if frozenset(pair) in copies:
+            continue
+        found = tester.exactly(pair)
+        if found.z < tester.level:
+            undecided.append(found)
+        else:
+            weakest = min(weakest, found.z)
+    return sorted(undecided, key=lambda one: (one.z, one.slots)), weakest
+
+
+def identical_tensors(pools: Sequence[Pool], tensors: Mapping[str, Tensor]) -> Sets:
+    """Sets of tensors of a pool that agree in every bit, as they are stored."""
+
+    def stored(name: str) -> np.ndarray:
+        # as bytes: numpy has not every dtype of torch
+        numbers: np.ndarray = tensors[name].detach().cpu().reshape(-1).view(torch.uint8).numpy()
         return numbers
 
-    return tuple(slots for pool in pools if len(pool.slots) > 1 for slots in equal_sets(pool.slots, held))
+    return tuple(names for pool in pools if len(pool.slots) > 1 for names in equal_sets(pool.tensors, stored))
 
 
 def _needed(pools: Sequence[Pool]) -> float:

@@ -94,9 +94,7 @@ def verify_wiring(
         link=options.known_link,
         noise=options.noise or 0.0,
     )
-    undecided = proof.free
-    if not proof.named:
-        undecided = tuple(pool.slots for pool in pools if len(pool.slots) > 1)
+    undecided = proof.free if proof.named else tuple(pool.slots for pool in pools if len(pool.slots) > 1)
     return WiringVerification(proof.verdict, proof.reason, residual_of(proof.floor), undecided, __version__)
 
 

@@ -23,6 +23,9 @@ LIKELY = 1.5
 Vectors have margins of another make, and are never called likely by them (``vector_beliefs``).
 """
 
+Claims = tuple[Verdict, str, frozenset[str], Sets]
+"""The verdict, its reason, the slots that are certain, and sets of those that are not decided."""
+
 _SURE = "every slot stands out by its margin, but no outputs were given, so nothing is proved"
 
 
@@ -40,18 +43,11 @@ def write_up(
     identical = _identical(pile, pools, placement)
     asked = judged(pile.skeleton, pools, pile.array)
     loose = {slot for slots in identical for slot in slots} & {slot for pool in asked for slot in pool.slots}
-    if proved is None:
-        certain = weights.certain - loose
-        unsure = [key for key in keys if key not in certain]
-        verdict: Verdict = "ambiguous"  # whatever the margins: nothing was asked of the network itself
-        reason = _unsure(len(unsure), len(keys)) if unsure else _SURE
-        undecided, residual = _sets(pile.skeleton, unsure), None
-    else:
-        proof = proved.proof
-        verdict, reason = proof.verdict, proof.reason
-        certain = _told(proof, asked) | (weights.certain - {slot for pool in asked for slot in pool.slots})
-        undecided = proof.free if proof.named else _sets(pile.skeleton, [key for key in keys if key not in certain])
-        residual = residual_of(proof.floor)
+    verdict, reason, certain, undecided = (
+        _by_weights(pile.skeleton, keys, weights.certain - loose)
+        if proved is None
+        else _by_outputs(pile.skeleton, keys, proved.proof, asked, weights.certain)
+    )
     placed = tuple(Placed(key, placement[key], weights.margins[key], key in certain) for key in keys)
     evidence = _evidence(pile.skeleton, weights, placed, proved)
     return Wiring(
@@ -59,7 +55,7 @@ def write_up(
         reason,
         placed,
         undecided,
-        residual,
+        None if proved is None else residual_of(proved.proof.floor),
         pile.inferred,
         seconds,
         run,
@@ -69,6 +65,20 @@ def write_up(
         pile.notes,
         evidence,
     )
+
+
+def _by_weights(skeleton: Skeleton, keys: Sequence[str], certain: frozenset[str]) -> Claims:
+    unsure = [key for key in keys if key not in certain]
+    reason = _unsure(len(unsure), len(keys)) if unsure else _SURE
+    return "ambiguous", reason, certain, _sets(skeleton, unsure)  # whatever the margins: the network was not asked
+
+
+def _by_outputs(
+    skeleton: Skeleton, keys: Sequence[str], proof: OutputProof, asked: Sequence[Pool], by_weights: frozenset[str]
+) -> Claims:
+    certain = _told(proof, asked) | (by_weights - {slot for pool in asked for slot in pool.slots})
+    undecided = proof.free if proof.named else _sets(skeleton, [key for key in keys if key not in certain])
+    return proof.verdict, proof.reason, certain, undecided
 
 
 def residual_of(floor: OutputFloor) -> dict[str, Any]:
