@@ -56,7 +56,7 @@ def test_help_names_every_verb(capsys):
             "data like input link target inputs activation norm method start rows seed "
             "noise threads budget out resume force json report",
         ),
-        ("verify", "data target inputs json"),
+        ("verify", "data target inputs link noise json"),
     ],
 )
 def test_a_verb_has_exactly_these_flags(verb, flags):

@@ -207,7 +207,7 @@ def test_verify_tells_verdict_and_residual(verbs, capsys, verdict):
     status, out, err = run(capsys, "verify", "there", "--data", "d.csv", "--target", "y", "--json")
     assert (status, err) == (STATUS[verdict], "")
     assert strict(out) == content | {"residual": content["residual"] | {"max_abs": None}}
-    assert calls == [((Path("there"), Path("d.csv")), {"target": "y", "inputs": None})]
+    assert calls == [((Path("there"), Path("d.csv")), {"target": "y", "inputs": None, "link": None, "noise": None})]
     status, out, _ = run(capsys, "verify", "there", "--data", "d.csv")
     assert status == STATUS[verdict]
     assert out.startswith(f"verdict    {verdict}\nwhy        so it is\nresidual   ")

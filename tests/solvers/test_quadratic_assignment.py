@@ -180,6 +180,19 @@ def test_margins_against_all_placements_are_those_of_brute_force(seed):
     np.testing.assert_allclose(margins(problem, best, list(every)), wanted, atol=1e-9)
 
 
+@settings(max_examples=10)
+@given(st.integers(0, 10_000))
+def test_copies_of_an_item_are_no_rivals_of_it(seed):
+    problem = random_problem(seed, (4, 2))
+    every = np.array(list(placements(problem)))
+    values, label = problem.values(every), np.array([0, 1, 2, 1, 4, 4])
+    best = every[values.argmax()]
+    told = label[every] != label[best]
+    wanted = [values.max() - max(values[told[:, s]], default=-np.inf) for s in range(6)]
+    np.testing.assert_allclose(margins(problem, best, list(every), label), wanted, atol=1e-9)
+    assert np.isinf(wanted[4:]).all()
+
+
 def test_a_pool_of_one_has_no_rival():
     problem = Problem(np.array([0, 1]), ())
     assert margins(problem, np.array([0, 1])).tolist() == [np.inf, np.inf]

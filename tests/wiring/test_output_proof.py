@@ -62,6 +62,23 @@ def test_equal_tensors_are_undecided():
     assert set(one.tensors) == {first, second}
     assert one.z == 0
     assert one.leaves_function
+    assert proof.identical == (one.slots,)
+    assert "hold identical copies, which nothing tells apart" in proof.reason
+
+
+def test_many_copies_are_listed_once_each_beside_what_is_undecided_otherwise():
+    scene = bert_scene(1)
+    keys = [f"encoder.layer.{k}.attention.self.key.bias" for k in range(3)]
+    others = [f"encoder.layer.{k}.attention.output.dense.bias" for k in range(3)]
+    for key in others[1:]:
+        scene.tensors[scene.truth[key]] = scene.tensors[scene.truth[others[0]]].clone()
+    scene.outputs = outputs_of(scene, scene.truth)
+    proof = judged(scene)
+    assert proof.verdict == "ambiguous"
+    assert proof.identical == (tuple(others),)
+    assert {one.slots for one in proof.undecided if one.slots[0] in others} == {(others[0], o) for o in others[1:]}
+    assert set(proof.free) == {tuple(keys), tuple(sorted(others))}
+    assert "leave the function as it is" in proof.reason
 
 
 def test_a_difference_too_small_for_the_record_is_undecided_but_not_harmless():

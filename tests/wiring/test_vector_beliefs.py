@@ -66,6 +66,14 @@ def test_gains_are_told_from_all_others_by_their_values():
         assert ("LayerNorm.weight" in slot) == ("LayerNorm.weight" in name)
 
 
+def test_a_copy_is_no_rival_of_what_is_placed():
+    skeleton = built_in(BERT)
+    tensors = numbers(skeleton)
+    (pool,) = [pool for pool in vectors_of(skeleton) if "embeddings.LayerNorm.weight" in pool.slots]
+    tensors |= dict.fromkeys(pool.slots, tensors[pool.slots[0]])  # all the same: nothing is a rival
+    assert set(said(skeleton, tensors, pool).margins.values()) == {MOST}
+
+
 def test_a_pool_that_nothing_is_known_of_is_left_alone():
     skeleton = built_in(BERT)
     counts = {"a": np.array([1, 2]), "b": np.array([3, 4])}

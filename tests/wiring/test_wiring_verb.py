@@ -155,6 +155,7 @@ def test_inputs_are_never_touched_and_the_json_is_complete(own, tmp_path):
     content = json.loads((tmp_path / "made" / "assembly.json").read_text(encoding="utf-8"))
     assert content.keys() == {
         *("verdict", "reason", "architecture", "slots", "undecided", "residual", "seconds", "seed", "version"),
+        *("identical", "notes", "run", "evidence"),
     }
     assert content["architecture"] == {"like": like, "inferred_from": [], "alternatives": []}
     assert (content["seed"], content["version"]) == (3, reknit.__version__)
@@ -200,8 +201,6 @@ def test_tensors_of_keras_are_turned(own, tmp_path):
         ("activation", "relu"),
         ("norm", "none"),
         ("rows", 5),
-        ("report", "page.html"),
-        ("resume", True),
     ],
 )
 def test_options_of_the_residual_mlp_are_refused_by_name(tmp_path, option, value):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from reknit.assembly.problem import LARGEST
@@ -66,3 +67,18 @@ class Options:
             if value is not None and not (name == "noise" and not value):
                 words += [f"--{name}", str(value)]
         return shlex.join(words)
+
+
+def refuse_foreign(options: Mapping[str, object], because: str) -> None:
+    """Refuse what was asked of another kind of network.
+
+    Args:
+        options: flag -> what it was given; None: it was not.
+        because: the fact.
+
+    Raises:
+        UsageError: one was given.
+    """
+    for name, value in options.items():
+        if value is not None:
+            raise UsageError(because, name, "Leave it out")

@@ -10,13 +10,13 @@ from xml.etree.ElementTree import Element
 
 from reknit.assembly.page_figures import branch_share, pairing_figure, search_figure, stream_figure
 from reknit.assembly.page_glance import glance
-from reknit.assembly.page_run import run_parts
 from reknit.assembly.result import Assembly, Move
 from reknit.containers.write import write_file
 from reknit.plain import dumps
-from reknit.report.formatting import count, duration, number, plural, quantity, share
+from reknit.report.formatting import count, number, plural, quantity, share
 from reknit.report.markup import Child, el
-from reknit.report.parts import Column, beside, copyable, folded, metered, section, table, tag, text
+from reknit.report.parts import Column, beside, copyable, folded, metered, part_of, section, table, tag, text
+from reknit.report.run import run_parts, time_parts
 from reknit.report.shell import page as shell
 
 MOST_MOVES = 1000
@@ -28,7 +28,7 @@ def page(assembly: Assembly) -> str:
     sections = [
         section("evidence", "What it rests on", *_evidence(assembly)),
         section("pairing", "Pairing", pairing_figure(assembly)),
-        section("search", "Search", search_figure(assembly), beside(_tried(assembly), _stages(assembly))),
+        section("search", "Search", search_figure(assembly), beside(_tried(assembly), time_parts(assembly.seconds))),
         section("stream", "Stream", stream_figure(assembly)),
         section("order", "Final order", *_order(assembly)),
         section("run", "Repeat this run", *run_parts(assembly.run)),
@@ -96,17 +96,6 @@ def _tried(assembly: Assembly) -> list[Child]:
     return [el("h3", "Activations and norms tried"), table("The best error of each", columns, rows, tall=True)]
 
 
-def _stages(assembly: Assembly) -> list[Child]:
-    if not assembly.seconds:
-        return []
-    longest = max((s for s in assembly.seconds.values() if math.isfinite(s)), default=0.0)
-    rows: list[list[Child]] = [
-        [stage, metered(quantity(seconds, duration(seconds)), _part(seconds, longest))]
-        for stage, seconds in assembly.seconds.items()
-    ]
-    return [el("h3", "Time per stage"), table("Wall time", [Column("Stage"), Column("Time", "right")], rows)]
-
-
 def _order(assembly: Assembly) -> list[Child]:
     open_pieces = {name for move in assembly.undecided for name in move.pieces}
     noted = bool(open_pieces)
@@ -137,8 +126,8 @@ def _block_rows(assembly: Assembly, open_pieces: Set[str]) -> Iterator[list[Chil
             str(k),
             _name(pair.in_piece),
             _name(pair.out_piece),
-            metered(quantity(pair.margin), _part(pair.margin, widest)),
-            metered(quantity(size), _part(size, largest)),
+            metered(quantity(pair.margin), part_of(pair.margin, widest)),
+            metered(quantity(size), part_of(size, largest)),
             share(branch_share(assembly, k)),
             tag("undecided", "ambiguous") if {pair.in_piece, pair.out_piece} & open_pieces else None,
         ]
@@ -146,10 +135,6 @@ def _block_rows(assembly: Assembly, open_pieces: Set[str]) -> Iterator[list[Chil
 
 def _head_row(name: str) -> list[Child]:
     return ["head", _name(name), None, None, None, None, None]
-
-
-def _part(value: float | None, whole: float) -> float | None:
-    return value / whole if value is not None and math.isfinite(value) and whole > 0 else None
 
 
 def _name(piece: str) -> Element:

@@ -4,23 +4,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from itertools import groupby, pairwise
 from typing import Literal
 from xml.etree.ElementTree import Element
 
 import numpy as np
 
 from reknit.assembly.result import Assembly, Step
-from reknit.report.charts import Band, Chart, Panel, Rule, Slice, draw_chart
+from reknit.report.charts import Chart, Panel, Rule, Slice, draw_chart
 from reknit.report.formatting import count, duration, number, share
 from reknit.report.heatmap import Heatmap, draw_heatmap
 from reknit.report.parts import figure, text
 from reknit.report.scales import spans_decades
+from reknit.report.steps import MOST_STEPS, from_to, stage_bands, step_slices
+from reknit.report.steps import thinned as drawn_steps
 
 _NEAR = 1e3
-
-MOST_STEPS = 400
-"""Steps of the search that are drawn; a longer search is thinned evenly, keeping where stages begin and end."""
 
 
 def pairing_figure(assembly: Assembly) -> Element:
@@ -65,17 +63,17 @@ def search_figure(assembly: Assembly) -> Element:
     errors = [step.mse for _, step in numbered]
     inversions = [None if step.inversions is None else float(step.inversions) for _, step in numbered]
     panels = (
-        Panel("Mean squared error", _from_to(errors), at, errors, log=True, rules=_error_rules(assembly)),
-        Panel("Inversions", _from_to(inversions), at, inversions, log=True, height=110.0),
+        Panel("Mean squared error", from_to(errors), at, errors, log=True, rules=_error_rules(assembly)),
+        Panel("Inversions", from_to(inversions), at, inversions, log=True, height=110.0),
     )
     chart = Chart(
-        label=f"Along {count(len(steps))} steps, mean squared error {_from_to(errors)}, inversions "
-        f"{_from_to(inversions)}.",
+        label=f"Along {count(len(steps))} steps, mean squared error {from_to(errors)}, inversions "
+        f"{from_to(inversions)}.",
         panels=panels,
         x_title="step of the search",
         x_range=(0.5, len(steps) + 0.5),
-        slices=_step_slices(numbered, len(steps)),
-        bands=_stages(steps),
+        slices=step_slices([k for k, _ in numbered], [_step_tip(k, step) for k, step in numbered], len(steps)),
+        bands=stage_bands([step.stage for step in steps]),
     )
     caption = (
         "Look for both lines falling to their floor; a flat end above it is a plateau. Inversions count the blocks' "
@@ -88,20 +86,7 @@ def search_figure(assembly: Assembly) -> Element:
 
 def thinned(steps: Sequence[Step], most: int = MOST_STEPS) -> list[tuple[int, Step]]:
     """At most about ``most`` steps, numbered from 1, with the first and last of each stage among them."""
-    last = len(steps) - 1
-    stride = max(1, math.ceil(len(steps) / most))
-    turns = {k for k in range(last) if steps[k].stage != steps[k + 1].stage}
-    kept = {0, last, *range(0, last, stride)}
-    if len(turns) <= most:  # a search that changes its stage at every step has no stages to keep
-        kept |= turns | {k + 1 for k in turns}
-    return [(k + 1, steps[k]) for k in sorted(kept)]
-
-
-def _from_to(values: Sequence[float | None]) -> str:
-    known = [v for v in values if v is not None]
-    if not known:
-        return "not known"
-    return number(known[0]) if len(known) == 1 else f"{number(known[0])} → {number(known[-1])}"
+    return [(k + 1, steps[k]) for k in drawn_steps([step.stage for step in steps], most)]
 
 
 def _error_rules(assembly: Assembly) -> tuple[Rule, ...]:
@@ -125,31 +110,12 @@ def _clearer_side(errors: Sequence[float], value: float) -> Literal["left", "rig
     return "left" if first > last else "right"
 
 
-def _step_slices(numbered: Sequence[tuple[int, Step]], total: int) -> tuple[Slice, ...]:
-    positions = [k for k, _ in numbered]
-    starts = [0.5, *((a + b) / 2 for a, b in pairwise(positions))]
-    ends = [*starts[1:], total + 0.5]
-    return tuple(
-        Slice(start, end, _step_tip(k, step)) for start, end, (k, step) in zip(starts, ends, numbered, strict=True)
-    )
-
-
 def _step_tip(position: int, step: Step) -> str:
     inversions = "pairs differ" if step.inversions is None else f"{count(step.inversions)} inversions"
     return (
         f"step {count(position)}, {step.stage}: error {number(step.mse)} on {count(step.rows)} rows, {inversions}, "
         f"after {duration(step.seconds)}"
     )
-
-
-def _stages(steps: Sequence[Step]) -> tuple[Band, ...]:
-    bands = []
-    start = 0.5
-    for stage, run in groupby(step.stage for step in steps):
-        end = start + len(list(run))
-        bands.append(Band(start, end, stage))
-        start = end
-    return tuple(bands) if len(bands) <= MOST_STEPS else ()
 
 
 def stream_figure(assembly: Assembly) -> Element:
@@ -160,7 +126,7 @@ def stream_figure(assembly: Assembly) -> Element:
         return text("The sizes of stream and branches were not recorded.", "quiet")
     log_branch = spans_decades(branch)
     panels = (
-        Panel("Stream, rms", _from_to(stream), _edges(len(stream)), stream, log=spans_decades(stream)),
+        Panel("Stream, rms", from_to(stream), _edges(len(stream)), stream, log=spans_decades(stream)),
         Panel(
             "What each block adds, rms",
             _range(branch),
@@ -174,7 +140,7 @@ def stream_figure(assembly: Assembly) -> Element:
     ratios = _ratios(assembly)
     typical = f". A block adds {share(float(np.median(ratios)))} of the stream, in the median" if ratios else ""
     chart = Chart(
-        label=f"Over {count(n)} blocks the stream goes {_from_to(stream)} in rms{typical}.",
+        label=f"Over {count(n)} blocks the stream goes {from_to(stream)} in rms{typical}.",
         panels=panels,
         x_title="blocks passed",
         x_range=(0.0, float(n)),
@@ -190,7 +156,7 @@ def _edges(points: int) -> list[float]:
 
 def _range(values: Sequence[float]) -> str:
     finite = [v for v in values if math.isfinite(v)]
-    return f"{number(min(finite))} to {number(max(finite))}" if len(finite) > 1 else _from_to(values)
+    return f"{number(min(finite))} to {number(max(finite))}" if len(finite) > 1 else from_to(values)
 
 
 def branch_share(assembly: Assembly, k: int) -> float | None:

@@ -8,7 +8,8 @@ from xml.etree.ElementTree import Element
 from reknit.assembly.result import Assembly, Residual, Verdict
 from reknit.report.formatting import count, duration, number, plural, quantity
 from reknit.report.markup import el
-from reknit.report.parts import Fact, facts, text
+from reknit.report.parts import Fact
+from reknit.report.verdict import hero
 
 _MEANING: dict[Verdict, str] = {
     "exact": "Every row of the data is reproduced to rounding, and the data reject every neighbouring arrangement.",
@@ -18,32 +19,10 @@ _MEANING: dict[Verdict, str] = {
     "failed": "No arrangement was found that the data accept. This is the best one, and what blocks it.",
 }
 
-# drawn in a box of 24: a word alone says the verdict too, so neither colour nor shape has to
-_SIGNS: dict[Verdict, str] = {
-    "exact": "M7 12.5l3.4 3.4L17 8.6",
-    "consistent": "M7 10c1.7-1.7 3.3-1.7 5 0s3.3 1.7 5 0M7 14.6c1.7-1.7 3.3-1.7 5 0s3.3 1.7 5 0",
-    "ambiguous": "M9 9.6c0-4 6-4 6-.3 0 2.3-3 2.4-3 4.6M12 17.3v.01",
-    "failed": "M8 8l8 8M16 8l-8 8",
-}
-
 
 def glance(assembly: Assembly) -> Element:
     """The verdict, its meaning and reason, and the facts to hold it against."""
-    sign = el(
-        "svg",
-        el("circle", cx=12, cy=12, r=12, class_="disc"),
-        el("path", d=_SIGNS[assembly.verdict], class_="sign"),
-        viewBox="0 0 24 24",
-        aria_hidden="true",
-    )
-    return el(
-        "div",
-        el("h1", sign, assembly.verdict.capitalize(), class_=f"verdict is-{assembly.verdict}"),
-        text(_MEANING[assembly.verdict], "lead"),
-        text(assembly.reason, "reason") if assembly.reason else None,
-        facts(_facts(assembly)),
-        class_="hero",
-    )
+    return hero(assembly.verdict, _MEANING[assembly.verdict], assembly.reason, _facts(assembly))
 
 
 def _facts(assembly: Assembly) -> list[Fact]:

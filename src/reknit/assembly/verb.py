@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 
-from reknit.assembly.checkpoint import CHECKPOINT_FILE, claim_folder
+from reknit.assembly.checkpoint import CHECKPOINT_FILE
 from reknit.assembly.folder import load_assembly, save_assembly
-from reknit.assembly.options import Options
+from reknit.assembly.options import Options, refuse_foreign
+from reknit.assembly.places import claim_places
 from reknit.assembly.result import Assembly
 from reknit.assembly.run import Progress, Run
 from reknit.assembly.threads import blas_threads
 from reknit.assembly.write_up import write_up
-from reknit.errors import OutputError, UsageError
+from reknit.errors import UsageError
 from reknit.wiring.options import WiringOptions
 
 if TYPE_CHECKING:
@@ -88,7 +88,8 @@ def assemble(  # type: ignore[misc]  # it names every option, where the overload
         threads: processor threads; None: as many as the BLAS of numpy is set to.
         budget: seconds after which the search stops with the best it has.
         out: a folder for model, configuration, answer and, meanwhile, the checkpoint.
-        resume: go on from the checkpoint in ``out``; report again what a finished folder holds.
+        resume: go on from the checkpoint in ``out``; report again what a finished folder holds. With a skeleton the
+            checkpoint holds what the weights say; the search by outputs is repeated, to the same end.
         force: replace what is there.
         report: where to write the HTML page.
         progress: called as the search goes on.
@@ -110,12 +111,20 @@ def assemble(  # type: ignore[misc]  # it names every option, where the overload
             "--start": None if start == "seriation" else start,
             "--rows": rows,
             "--choose": choose,
-            "--threads": threads,
-            "--report": report,
-            "--resume": resume or None,
         }
-        wiring = WiringOptions(like, input, link, noise, budget, seed)
-        return _wire(pieces, data, wiring, foreign, out, force=force, progress=progress)
+        refuse_foreign(foreign, "it goes with a residual MLP and its data table, not with a skeleton")
+        from reknit.assembly.fill import fill
+
+        return fill(
+            Path(pieces),
+            None if data is None else Path(data),
+            WiringOptions(like, input, link, noise, budget, seed, threads=threads),
+            out=None if out is None else Path(out),
+            report=None if report is None else Path(report),
+            resume=resume,
+            force=force,
+            progress=progress,
+        )
     for name, value in (("--input", input), ("--link", link)):
         if value is not None:
             raise UsageError("it goes with a skeleton", name, "Name the skeleton with --like")
@@ -134,12 +143,7 @@ def assemble(  # type: ignore[misc]  # it names every option, where the overload
         budget=budget,
     )
     out, report = (None if path is None else Path(path) for path in (out, report))
-    if resume and out is None:
-        raise UsageError("--resume needs --out, where the checkpoint lives", "--resume", "Add --out DIR")
-    _spare_inputs(Path(pieces), Path(data), report)
-    if report is not None and report.exists() and not force:
-        raise OutputError("exists already", report, "Choose another name, or replace it with --force")
-    state = "new" if out is None else claim_folder(out, resume=resume, force=force)
+    state = claim_places([Path(pieces), Path(data)], out, report, resume=resume, force=force)
     if state == "finished" and out is not None:
         assembly = load_assembly(out)
         if assembly.run.get("fingerprint") != Run(Path(pieces), Path(data), options).fingerprint():
@@ -152,47 +156,6 @@ def assemble(  # type: ignore[misc]  # it names every option, where the overload
     if report is not None:
         assembly.report(report, force=force)
     return assembly
-
-
-def _wire(
-    pieces: str | Path,
-    data: str | Path | None,
-    options: WiringOptions,
-    foreign: Mapping[str, object],
-    out: str | Path | None,
-    *,
-    force: bool,
-    progress: Callable[[Progress], None] | None,
-) -> Wiring:
-    """Fill a skeleton; the answer is written where it is wanted."""
-    from reknit.wiring.verb import wire
-
-    for name, value in foreign.items():
-        if value is not None:
-            raise UsageError(
-                "it goes with a residual MLP and its data table, not with a skeleton", name, "Leave it out"
-            )
-    if out is not None:
-        claim_folder(Path(out), resume=False, force=force)
-    began = time.perf_counter()
-
-    def told(stage: str) -> None:
-        if progress is not None:
-            progress(Progress(stage, "", None, time.perf_counter() - began))
-
-    wiring = wire(pieces, data, options, progress=told)
-    if out is not None:
-        wiring.save(out, force=force)
-    return wiring
-
-
-def _spare_inputs(pieces: Path, data: Path, report: Path | None) -> None:
-    """Refuse to write the report over what is read, whatever is forced."""
-    if report is None:
-        return
-    place = report.resolve()
-    if place in (data.resolve(), pieces.resolve()) or pieces.resolve() in place.parents:
-        raise OutputError("is among the inputs, which are never touched", report, "Write the report elsewhere")
 
 
 def _assemble(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -13,6 +13,7 @@ import reknit
 from reknit.assembly.floor import Steps
 from reknit.assembly.folder import load_assembly
 from reknit.assembly.judge import Names, judge
+from reknit.assembly.options import refuse_foreign
 from reknit.assembly.result import Move, Residual, Verdict
 from reknit.assembly.threads import blas_threads
 from reknit.containers.table import read_table
@@ -20,6 +21,10 @@ from reknit.errors import TableError
 from reknit.network.activations import activation
 from reknit.network.norms import norm
 from reknit.network.stack import Arrangement, Stack
+from reknit.wiring.load import is_wired
+
+if TYPE_CHECKING:
+    from reknit.wiring.verify import WiringVerification
 
 
 @dataclass(frozen=True)
@@ -44,22 +49,43 @@ class Verification:
 
 
 def verify(
-    folder: str | Path, data: str | Path, *, target: str | None = None, inputs: str | None = None
-) -> Verification:
-    """Judge an assembled network on a table it has not seen, by the same rules as ``assemble``.
+    folder: str | Path,
+    data: str | Path,
+    *,
+    target: str | None = None,
+    inputs: str | None = None,
+    link: str | None = None,
+    noise: float | None = None,
+) -> Verification | WiringVerification:
+    """Judge an assembled network on data it has not seen, by the same rules as ``assemble``.
 
     Noise stated to ``assemble`` and the rounding of its pieces count here too: the floor found there is allowed for.
 
     Args:
-        folder: what ``assemble --out`` wrote.
-        data: the table.
-        target: recorded output columns; None: ``pred``, else ``pred_*``.
+        folder: what ``assemble --out`` wrote: a residual MLP, or a network wired into a skeleton.
+        data: the table; of a wired network the record (npz, safetensors), as ``assemble`` takes it.
+        target: recorded output columns; None: ``pred``, else ``pred_*``. Of a residual MLP, like ``inputs``.
         inputs: input columns; None: all others but ``pred*`` and ``true*``.
+        link: what lies between a wired network's answer and the recorded outputs; None: what was told to ``assemble``,
+            or found out.
+        noise: standard deviation of noise on the recorded outputs of a wired network; None: what was told to
+            ``assemble``.
 
     Raises:
-        InputError: the folder or the table cannot be used, or they do not fit each other.
+        InputError: the folder or the data cannot be used, or they do not fit each other.
+        UsageError: an option goes with the other kind of network.
     """
-    assembly = load_assembly(Path(folder))
+    if is_wired(Path(folder)):
+        refuse_foreign({"--target": target, "--inputs": inputs}, "it goes with a residual MLP and its data table")
+        from reknit.wiring.verify import verify_wiring
+
+        return verify_wiring(Path(folder), data, link=link, noise=noise)
+    refuse_foreign({"--link": link, "--noise": noise}, "it goes with a network wired into a skeleton")
+    return _verify_mlp(Path(folder), data, target, inputs)
+
+
+def _verify_mlp(folder: Path, data: str | Path, target: str | None, inputs: str | None) -> Verification:
+    assembly = load_assembly(folder)
     table = read_table(data, target=target, inputs=inputs)
     spec = assembly.spec
     for what, found, wanted in (

@@ -93,7 +93,7 @@ def assemble(
     elif isinstance(assembly, Assembly):
         _print_summary(assembly, out, report)
     else:
-        _print_wiring(assembly, out)
+        _print_wiring(assembly, out, report)
     return STATUS[assembly.verdict]
 
 
@@ -117,27 +117,22 @@ def _print_summary(assembly: Assembly, out: Path | None, report: Path | None) ->
     print_rows(assembly.verdict, rows)
 
 
-def _print_wiring(wiring: Wiring, out: Path | None) -> None:
-    from reknit.cli.summary import print_rows
+def _print_wiring(wiring: Wiring, out: Path | None, report: Path | None) -> None:
+    from reknit.cli.summary import answers_text, print_rows, slots_text
 
     certain = sum(placed.certain for placed in wiring.slots)
-    free = [
-        ", ".join(slots[:4]) + (f" and {len(slots) - 4} more" if len(slots) > 4 else "") for slots in wiring.undecided
-    ]
-    residual = wiring.residual
-    error = "no outputs were given"
-    if residual is not None:
-        pairs = zip(residual["max_abs"], residual["tolerance"], strict=True)
-        error = "\n".join(f"at most {off:.2e} off where {most:.2e} is tolerated" for off, most in pairs)
     rows = {
         "network": wiring.skeleton.like,
         "read from": "\n".join(wiring.skeleton.read_from) or "the skeleton that was given",
         "or else": "\n".join(wiring.skeleton.alternatives) or "nothing",
         "why": wiring.reason,
-        "residual": error,
+        "residual": "no outputs were given" if wiring.residual is None else answers_text(wiring.residual),
         "slots": f"{len(wiring.slots)}, of which {certain} are certain",
-        "undecided": "\n".join(free) or "nothing",
+        "undecided": slots_text(wiring.undecided),
+        **({"identical": slots_text(wiring.identical)} if wiring.identical else {}),
+        **({"note": "\n".join(wiring.notes)} if wiring.notes else {}),
         "seconds": "  ".join(f"{stage} {seconds:.2f}" for stage, seconds in wiring.seconds.items()),
         "model": str(out or "not written; --out DIR writes it"),
+        "report": str(report or "not written; --report FILE.html writes it"),
     }
     print_rows(wiring.verdict, rows)

@@ -50,6 +50,26 @@ def residual_text(residual: Mapping[str, Any]) -> str:
     return f"{text}, mean square {residual['mse']:.2e}, over {residual['rows']} rows"
 
 
+def answers_text(residual: Mapping[str, Any]) -> str:
+    """The error of a wired network against what rounding explains, a line for each tensor of the answer."""
+    pairs = zip(residual["max_abs"], residual["tolerance"], strict=True)
+    return "\n".join(f"at most {off:.2e} off where {most:.2e} is tolerated" for off, most in pairs)
+
+
+def slots_text(sets: Sequence[Sequence[str]], shown: int = 4) -> str:
+    """Sets of slots, a line each, the first few of every set.
+
+    >>> slots_text([])
+    'nothing'
+    """
+    if not sets:
+        return "nothing"
+    lines = [
+        ", ".join(slots[:shown]) + (f" and {len(slots) - shown} more" if len(slots) > shown else "") for slots in sets
+    ]
+    return "\n".join(lines)
+
+
 def undecided_text(moves: Sequence[Move], shown: int = 5) -> str:
     """The rearrangements the data do not reject, the first few of them.
 

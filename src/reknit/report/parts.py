@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -64,9 +65,14 @@ def metered(child: Child, part: float | None) -> Element:
     return el("span", child, class_="meter", style=style)
 
 
-def tag(text: str, kind: str) -> Element:
-    """A word in a pill; ``kind`` names its colour in the palette."""
-    return el("span", text, class_=f"tag tag-{kind}")
+def part_of(value: float | None, whole: float) -> float | None:
+    """The length of a bar; None where either is no number to compare."""
+    return value / whole if value is not None and math.isfinite(value) and whole > 0 else None
+
+
+def tag(text: str, kind: str, tip: str | None = None) -> Element:
+    """A word in a pill; ``kind`` names its colour in the palette, ``tip`` says more to who points at it."""
+    return el("span", text, class_=f"tag tag-{kind}", title=tip)
 
 
 def figure(body: Element, caption: str) -> Element:

@@ -92,6 +92,7 @@ bdi,code,pre{font-family:ui-monospace,SFMono-Regular,Menlo,Consolas,"Liberation 
 .names span{display:inline-block;margin-right:.5rem}
 .tag{display:inline-block;font-size:.75rem;line-height:1;font-weight:600;padding:.25rem .5rem;border-radius:999px;
   border:1px solid currentColor;white-space:nowrap}
+.legend .tag{margin-right:.5rem}
 .tag-exact{color:var(--exact)}.tag-consistent{color:var(--consistent)}
 .tag-ambiguous{color:var(--ambiguous)}.tag-failed{color:var(--failed)}
 

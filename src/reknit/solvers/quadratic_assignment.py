@@ -249,15 +249,23 @@ def climb(problem: Problem, placement: Placement) -> Placement:
         placement = drafts[best]
 
 
-def margins(problem: Problem, placement: Placement, rivals: Sequence[Placement] = ()) -> Float[np.ndarray, " places"]:
+def margins(
+    problem: Problem,
+    placement: Placement,
+    rivals: Sequence[Placement] = (),
+    same: Int[np.ndarray, " items"] | None = None,
+) -> Float[np.ndarray, " places"]:
     """By how much E falls, at each place, in the best rival placement that has another item there.
 
     Rivals are all placements one move away, and those given: other ends of climbs may come closer than any neighbour.
-    Infinite where a pool holds one item; negative where a rival is better.
+    Infinite where a pool holds one item; negative where a rival is better. Items with one number in ``same`` count as
+    one and the same; None: all differ.
     """
     drafts = np.concatenate([neighbours(problem, placement), *(rival[None] for rival in rivals)])
     losses = problem.value(placement) - problem.values(drafts)
-    return np.asarray(np.where(drafts != placement, losses[:, None], np.inf).min(0, initial=np.inf), dtype=np.float64)
+    label = np.arange(len(problem)) if same is None else same
+    other = label[drafts] != label[placement]
+    return np.asarray(np.where(other, losses[:, None], np.inf).min(0, initial=np.inf), dtype=np.float64)
 
 
 def neighbours(problem: Problem, placement: Placement) -> Int[np.ndarray, "drafts places"]:

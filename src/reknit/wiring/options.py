@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shlex
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -24,6 +25,7 @@ class WiringOptions:
         budget: seconds for the search by outputs.
         seed: of everything that is drawn.
         starts: climbs of the search by weights.
+        threads: processor threads; None: as many as are set.
 
     Raises:
         UsageError: there is no such link, or a number is out of range.
@@ -36,6 +38,7 @@ class WiringOptions:
     budget: float | None = None
     seed: int = 0
     starts: int = 16
+    threads: int | None = None
 
     def __post_init__(self) -> None:
         if self.link is not None and self.link not in LINKS:
@@ -46,8 +49,25 @@ class WiringOptions:
             raise UsageError(f"the budget is {self.budget} seconds", "--budget", "Give more than 0")
         if self.noise is not None and not 0 <= self.noise < math.inf:
             raise UsageError(f"noise is a standard deviation, not {self.noise}", "--noise", "Give a number from 0")
+        if self.threads is not None and self.threads < 1:
+            remedy = "Give a whole number of at least 1"
+            raise UsageError(f"{self.threads} is too small", "--threads", remedy)
 
     @property
     def known_link(self) -> Link | None:
         """The link, as one of those there are."""
         return next((link for link in LINKS if link == self.link), None)
+
+    def deciding(self) -> tuple[object, ...]:
+        """The options that decide the answer, for a fingerprint; time and threads do not."""
+        return (self.like, self.input_shape, self.link, self.noise or 0.0, self.seed, self.starts)
+
+    def command(self, pieces: str, data: str | None, threads: int) -> str:
+        """The command line that repeats a run."""
+        words = ["reknit", "assemble", pieces]
+        given = {"data": data, "like": self.like, "input": self.input_shape, "link": self.link}
+        numbers = {"noise": self.noise or None, "budget": self.budget, "seed": self.seed, "threads": threads}
+        for name, value in (given | numbers).items():
+            if value is not None:
+                words += [f"--{name}", str(value)]
+        return shlex.join(words)

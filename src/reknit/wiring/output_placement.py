@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from reknit.wiring.exchanges import Ladder
 from reknit.wiring.links import LinkName
-from reknit.wiring.output_proof import OutputProof, prove_recording
+from reknit.wiring.output_proof import OutputProof, identical_tensors, prove_recording
 from reknit.wiring.output_search import run
 from reknit.wiring.pools import Pool, check_pools
 from reknit.wiring.recording import Recording, single
@@ -93,6 +93,7 @@ def place(
     """
     began = time.perf_counter()
     check_pools(pools, tensors, placement)
+    copies = identical_tensors(pools, tensors)
     tensors = {name: single(tensor) for name, tensor in tensors.items()}
     values = {slot: tensors[name] for slot, name in placement.items()}
     recording = Recording.of(module, values, inputs, outputs, link)
@@ -123,7 +124,9 @@ def place(
     search = search_from(certain, began + CERTAIN_SHARE * (deadline - began) if certain else deadline)
     if not run(search) and any(len(pool.slots) > 1 and set(pool.slots) & set(certain) for pool in pools):
         search = _opened(search, search_from((), deadline))  # something that passed for certain must be wrong
-    proof = prove_recording(recording, pools, tensors, search.placement, noise=noise, seed=seed)
+    if len(search.stages) > 1:
+        search.note("found", search.error(search.placement))
+    proof = prove_recording(recording, pools, tensors, search.placement, copies=copies, noise=noise, seed=seed)
     return OutputPlacement(search.placement, proof, tuple(search.stages), time.perf_counter() - began)
 
 

@@ -8,10 +8,13 @@ rounding of a float32 pass, whichever is more, and stated noise), the exchange i
 
 reaches the level at which all exchanges together would wrongly be rejected once in a million. How that is
 found for thousands of exchanges is told in ``exchange_tests``.
+
+Tensors of equal bits need no test: nothing tells them apart. Each such set is listed once, as in ``assembly/judge.py``.
 """
 
 from __future__ import annotations
 
+import itertools
 import math
 import re
 from collections.abc import Mapping, Sequence
@@ -19,9 +22,11 @@ from dataclasses import dataclass
 from statistics import NormalDist
 from typing import Any, Literal
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
+from reknit.wiring.copies import Sets, equal_sets
 from reknit.wiring.exchange_tests import Exchange, ExchangeTester
 from reknit.wiring.links import LinkName
 from reknit.wiring.output_floor import OutputFloor, output_floor
@@ -51,6 +56,7 @@ class OutputProof:
         undecided: exchanges that are not rejected, the least z first.
         free: sets of slots that undecided exchanges join: who stands where within them is not known.
         named: whether the record carries as many bits as it takes to name a placement; if not, no slot is certain.
+        identical: sets of slots that hold tensors of equal bits.
     """
 
     verdict: Verdict
@@ -64,6 +70,7 @@ class OutputProof:
     undecided: tuple[Exchange, ...]
     free: tuple[tuple[str, ...], ...]
     named: bool = True
+    identical: Sets = ()
 
 
 def prove(
@@ -85,10 +92,11 @@ def prove(
         TableError: the outputs do not fit the module, or are labels.
     """
     check_pools(pools, tensors, placement)
+    copies = identical_tensors(pools, tensors)
     tensors = {name: single(tensor) for name, tensor in tensors.items()}
     values = {slot: tensors[name] for slot, name in placement.items()}
     recording = Recording.of(module, values, inputs, outputs, link)
-    return prove_recording(recording, pools, tensors, placement, noise=noise, seed=seed)
+    return prove_recording(recording, pools, tensors, placement, copies=copies, noise=noise, seed=seed)
 
 
 def prove_recording(
@@ -97,10 +105,11 @@ def prove_recording(
     tensors: Mapping[str, Tensor],
     placement: Mapping[str, str],
     *,
+    copies: Sets = (),
     noise: float = 0.0,
     seed: int = 0,
 ) -> OutputProof:
-    """As ``prove``, with a recording at hand."""
+    """As ``prove``, with a recording at hand, tensors in float32, and sets of those that were equal before."""
     floor = output_floor(recording, {slot: tensors[name] for slot, name in placement.items()})
     tested = sum(len(pool.slots) * (len(pool.slots) - 1) // 2 for pool in pools)
     level = -NormalDist().inv_cdf(WRONGLY / max(tested, 1))
@@ -114,19 +123,51 @@ def prove_recording(
         return OutputProof("failed", off, floor, level, 0, 0, math.inf, math.inf, (), ())
     tester = ExchangeTester(recording, tensors, placement, floor, noise, level)
     screened, least, left = tester.screen(pools, torch.Generator().manual_seed(seed))
-    undecided, weakest = [], math.inf
+    slots = {placement[slot]: slot for pool in pools for slot in pool.slots}
+    identical = tuple(tuple(sorted(slots[name] for name in names)) for names in copies)
+    undecided, weakest = _exactly(tester, left, identical)
+    free = _joined([one.slots for one in undecided])
+    bits, needed = tester.bits(), _needed(pools)
+    verdict, reason = _verdict(floor, noise, coarse, undecided, free, bits, needed, identical)
+    named = bits >= needed
+    return OutputProof(
+        verdict, reason, floor, level, tested, screened, least, weakest, tuple(undecided), free, named, identical
+    )
+
+
+def _exactly(tester: ExchangeTester, left: Sequence[tuple[str, str]], identical: Sets) -> tuple[list[Exchange], float]:
+    """The exchanges that are not rejected, the least z first, and the least z of those that are.
+
+    Copies are not asked: each is listed once, with the first of its set.
+    """
+    copies = {frozenset(pair) for slots in identical for pair in itertools.combinations(slots, 2)}
+    names = tester.placement
+    undecided = [
+        Exchange((first, other), (names[first], names[other]), 0.0, 0.0, True)
+        for first, *others in identical
+        for other in others
+    ]
+    weakest = math.inf
     for pair in left:
+        if frozenset(pair) in copies:
+            continue
         found = tester.exactly(pair)
-        if found.z < level:
+        if found.z < tester.level:
             undecided.append(found)
         else:
             weakest = min(weakest, found.z)
-    undecided.sort(key=lambda one: (one.z, one.slots))
-    free = _joined([one.slots for one in undecided])
-    bits, needed = tester.bits(), _needed(pools)
-    verdict, reason = _verdict(floor, noise, coarse, undecided, free, bits, needed)
-    named = bits >= needed
-    return OutputProof(verdict, reason, floor, level, tested, screened, least, weakest, tuple(undecided), free, named)
+    return sorted(undecided, key=lambda one: (one.z, one.slots)), weakest
+
+
+def identical_tensors(pools: Sequence[Pool], tensors: Mapping[str, Tensor]) -> Sets:
+    """Sets of tensors of a pool that agree in every bit, as they are stored."""
+
+    def stored(name: str) -> np.ndarray:
+        # as bytes: numpy has not every dtype of torch
+        numbers: np.ndarray = tensors[name].detach().cpu().reshape(-1).view(torch.uint8).numpy()
+        return numbers
+
+    return tuple(names for pool in pools if len(pool.slots) > 1 for names in equal_sets(pool.tensors, stored))
 
 
 def _needed(pools: Sequence[Pool]) -> float:
@@ -142,9 +183,16 @@ def _verdict(
     free: Sequence[Sequence[str]],
     bits: float,
     needed: float,
+    identical: Sets,
 ) -> tuple[Verdict, str]:
     if bits < needed:
         return "ambiguous", f"the record carries {bits:.0f} bits, and naming a placement takes {needed:.0f}"
+    if undecided and len(undecided) == sum(len(slots) - 1 for slots in identical):
+        copies = sum(len(slots) for slots in identical)
+        return "ambiguous", (
+            f"{copies} slots ({_families(identical)}) hold identical copies, which nothing tells apart: the network is "
+            "the same whichever is where, and every other exchange is rejected"
+        )
     if undecided:
         slots = sum(len(group) for group in free)
         harmless = all(one.leaves_function for one in undecided)

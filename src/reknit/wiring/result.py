@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -28,7 +28,8 @@ class Placed:
         margin: log-odds, from the weights alone, against the best rival (docs/wiring.md); infinite where no other
             tensor has the shape.
         certain: whether it may be relied on: by its margin, or because the recorded outputs reject every exchange of
-            two tensors. Whole branches that may change places without effect on any answer cannot be told apart.
+            two tensors. Whole branches that may change places without effect on any answer cannot be told apart; nor
+            can identical copies, which are never certain.
     """
 
     slot: str
@@ -53,6 +54,61 @@ class Inferred:
 
 
 @dataclass(frozen=True)
+class Step:
+    """One point of the search by recorded outputs.
+
+    Attributes:
+        stage: ``given``, ``round``, ``exchange``, ``rival``, ``beliefs``, ``all arrangements``, ``found``.
+        error: mean squared error in units of the recorded variance, where answers are compared.
+        certain: open slots that had become certain.
+        seconds: since the search began.
+    """
+
+    stage: str
+    error: float
+    certain: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class ExchangeTests:
+    """What was asked of the exchanges of two tensors (docs/verdicts.md).
+
+    Attributes:
+        level: z from which an exchange is rejected.
+        tested: exchanges in all pools.
+        screened: of these, how many first-order effects alone rejected.
+        weakest: the smallest z among exchanges rejected exactly; infinite if there are none.
+        undecided: how many are not rejected.
+    """
+
+    level: float
+    tested: int
+    screened: int
+    weakest: float
+    undecided: int
+
+
+@dataclass(frozen=True)
+class WiringEvidence:
+    """What the report draws.
+
+    Attributes:
+        families: slot -> its family across depth, and the numbers that were replaced in its key.
+        likely: slots that are not certain, and that the weights alone make likely.
+        by_weights: slot -> what the weights alone would have there, where recorded outputs put something else.
+        steps: the search by recorded outputs, in time.
+        tests: of exchanges; None without recorded outputs.
+    """
+
+    families: Mapping[str, tuple[str, tuple[int, ...]]] = field(default_factory=dict)
+    likely: frozenset[str] = frozenset()
+    by_weights: Mapping[str, str] = field(default_factory=dict)
+    steps: tuple[Step, ...] = ()
+    tests: ExchangeTests | None = None
+
+
+@dataclass(frozen=True)
 class Wiring:
     """A network put back together from anonymous tensors.
 
@@ -68,6 +124,9 @@ class Wiring:
         run: command-line options, version, and what else repeats the run.
         array: the numbers of a piece, by name.
         build: the module with the tensors in it.
+        identical: sets of slots that hold tensors of equal bits: which copy is where, nothing can tell.
+        notes: what was done to the pile, in words: copies of tied tensors that were left out.
+        evidence: what the report draws.
     """
 
     verdict: Verdict
@@ -80,6 +139,9 @@ class Wiring:
     run: Mapping[str, Any]
     array: Callable[[str], Float[np.ndarray, ...]] = field(repr=False)
     build: Callable[[Mapping[str, np.ndarray]], nn.Module] = field(repr=False)
+    identical: tuple[tuple[str, ...], ...] = ()
+    notes: tuple[str, ...] = ()
+    evidence: WiringEvidence = field(default_factory=WiringEvidence, repr=False)
 
     @property
     def placement(self) -> dict[str, str]:
@@ -108,17 +170,43 @@ class Wiring:
             },
             "slots": [{"slot": p.slot, "piece": p.piece, "margin": p.margin, "certain": p.certain} for p in self.slots],
             "undecided": [list(slots) for slots in self.undecided],
+            "identical": [list(slots) for slots in self.identical],
+            "notes": list(self.notes),
             "residual": None if self.residual is None else dict(self.residual),
             "seconds": dict(self.seconds),
             "seed": self.run["seed"],
             "version": self.run["version"],
         }
 
-    def save(self, folder: str | Path, *, force: bool = False) -> None:
+    def save(self, folder: str | Path, *, force: bool = False, expendable: Collection[str] = ()) -> None:
         """Write ``model.safetensors`` (keys are slots), ``config.json`` and ``assembly.json``.
+
+        Args:
+            folder: where to.
+            force: replace an existing folder that holds an assembly and nothing else.
+            expendable: names of files that may be lost with the old folder: the checkpoint of this run.
 
         Raises:
             OutputError: the folder is there already and ``force`` is false, or it cannot be written.
         """
-        shape = self.run.get("input")
-        save_wiring(self.tensors, self.skeleton.like, self.as_json(), Path(folder), input_shape=shape, force=force)
+        evidence = asdict(self.evidence) | {"likely": sorted(self.evidence.likely)}
+        content = self.as_json() | {"run": self.run, "evidence": evidence}
+        save_wiring(
+            self.tensors,
+            self.skeleton.like,
+            content,
+            Path(folder),
+            input_shape=self.run.get("input"),
+            force=force,
+            expendable=expendable,
+        )
+
+    def report(self, path: str | Path, *, force: bool = False) -> None:
+        """Write the result as one self-contained HTML page.
+
+        Raises:
+            OutputError: something is there already and ``force`` is false, or the place cannot be written.
+        """
+        from reknit.wiring.page import write_page
+
+        write_page(self, Path(path), force=force)

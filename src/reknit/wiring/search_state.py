@@ -28,7 +28,7 @@ class Stage:
     """One step of the search.
 
     Attributes:
-        name: ``given``, ``round``, ``exchange``, ``rival``, ``all arrangements``.
+        name: ``given``, ``round``, ``exchange``, ``rival``, ``beliefs``, ``all arrangements``, ``found``.
         error: mean squared error in units of the recorded variance, where answers are compared.
         certain: open slots that are certain.
         seconds: since the start.

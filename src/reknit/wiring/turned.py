@@ -40,14 +40,16 @@ class Turned:
         return tensor.T if tensor.ndim == 2 and self.matrices else tensor
 
 
-def turned(shapes: Sequence[Shape], wanted: Sequence[Shape]) -> Turned:
+def turned(shapes: Sequence[Shape], wanted: Sequence[Shape], copies: Sequence[Shape] = ()) -> Turned:
     """The way of keeping tensors under which a pile has exactly the shapes that are wanted; as they are, if none has.
+
+    Where none has, one in which nothing is over but some of the copies that there may be.
 
     >>> turned([(11, 4, 32), (32,)], [(32, 4, 11), (32,)])
     Turned(kernels=True, matrices=False)
     """
-    aim = Counter(wanted)
-    for draft in (Turned(), Turned(kernels=True), Turned(matrices=True), Turned(kernels=True, matrices=True)):
-        if Counter(map(draft.shape, shapes)) == aim:
-            return draft
-    return Turned()
+    aim, spare = Counter(wanted), Counter(copies)
+    drafts = (Turned(), Turned(kernels=True), Turned(matrices=True), Turned(kernels=True, matrices=True))
+    exact = (draft for draft in drafts if Counter(map(draft.shape, shapes)) == aim)
+    roomy = (draft for draft in drafts if aim <= Counter(map(draft.shape, shapes)) <= aim + spare)
+    return next(exact, None) or next(roomy, Turned())

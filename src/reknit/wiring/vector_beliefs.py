@@ -19,6 +19,7 @@ from jaxtyping import Float
 
 from reknit.skeleton.skeleton import Skeleton
 from reknit.solvers.assignment import best_matching
+from reknit.wiring.copies import labels
 from reknit.wiring.pools import Pool
 from reknit.wiring.soft_assignment import sinkhorn_log
 from reknit.wiring.vector_evidence import vector_scores
@@ -76,7 +77,9 @@ def believe(
     logits = np.stack([scores[slot].logits(weights) if slot in scores else nothing for slot in pool.slots])
     chances = sinkhorn_log(logits)
     columns = best_matching(np.log(np.maximum(chances, LEAST)))
-    held = chances[np.arange(len(columns)), columns].clip(LEAST, 1 - LEAST)
+    same = labels(pool.tensors, array)
+    copies = same[columns][:, None] == same[None]  # a copy of what is held is no rival of it
+    held = (chances * copies).sum(1).clip(LEAST, 1 - LEAST)
     margins = np.clip(np.log(held / (1 - held)), 0.0, MOST)
     return VectorBeliefs(
         {slot: pool.tensors[k] for slot, k in zip(pool.slots, columns, strict=True)},

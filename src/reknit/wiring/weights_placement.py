@@ -13,16 +13,19 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from reknit.skeleton.skeleton import Skeleton
 from reknit.solvers.quadratic_assignment import Placement, climb, margins, solve
 from reknit.wiring.batch_norm_placement import place_chains
+from reknit.wiring.copies import labels
 from reknit.wiring.joint import Joint
 from reknit.wiring.learned import Learned
 from reknit.wiring.pools import Pool
 from reknit.wiring.rivals import Move, rival_moves
 from reknit.wiring.vector_beliefs import VectorBeliefs, believe, vector_weights
+
+Around = Callable[[Mapping[str, str]], Sequence[VectorBeliefs]]
 
 LIKELY = 0.99
 """Belief from which a slot in a chain with BatchNorm is left alone at first."""
@@ -47,6 +50,7 @@ class WeightsPlacement:
         likely: slots that are not certain, but so likely right that a search by outputs leaves them alone at first.
         rivals: moves of matrices that the weights do not rule out, the likeliest first.
         around: what is believed of the vectors of every pool, given where the matrices are.
+        chained: slots that the bookkeeping of BatchNorms has filled.
     """
 
     placement: Mapping[str, str]
@@ -57,7 +61,8 @@ class WeightsPlacement:
     beliefs: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     likely: frozenset[str] = frozenset()
     rivals: tuple[Move, ...] = ()
-    around: Callable[[Mapping[str, str]], Sequence[VectorBeliefs]] = field(default=lambda _: (), compare=False)
+    around: Around = field(default=lambda _: (), compare=False)
+    chained: frozenset[str] = frozenset()
 
     @property
     def settled(self) -> frozenset[str]:
@@ -98,12 +103,13 @@ def place_by_weights(
     for pool in (each.without(placement, set(chained.placement)) for each in pools):
         if not pool.slots:
             continue
-        if len(pool.slots) > 1 and len(skeleton[pool.slots[0]].shape) > 1:
+        same = _all_equal(pool, array)
+        if not same and len(skeleton[pool.slots[0]].shape) > 1:
             slots += pool.slots
             names += [pool.tensors[k] for k in rng.permutation(len(pool.tensors))]
         else:
             placement |= zip(pool.slots, pool.tensors, strict=True)
-            found |= dict.fromkeys(pool.slots, np.inf if _all_equal(pool, array) else 0.0)
+            found |= dict.fromkeys(pool.slots, np.inf if same else 0.0)
     climbs: tuple[int, int] = (0, 0)
     ladders: tuple[tuple[tuple[str, ...], ...], ...] = ()
     rivals: tuple[Move, ...] = ()
@@ -112,26 +118,51 @@ def place_by_weights(
         problem = joint.problem(learned.weights)
         solution = solve(problem, starts=starts, seed=seed)
         placement |= {slot: names[k] for slot, k in zip(slots, solution.placement, strict=True)}
-        found |= dict(zip(slots, least_sure(joint, learned, solution.placement, solution.ends), strict=True))
+        copies = labels(names, array)
+        found |= dict(zip(slots, least_sure(joint, learned, solution.placement, solution.ends, copies), strict=True))
         climbs = len(solution.starts), sum(bool(np.isclose(value, solution.value)) for value in solution.starts)
         ladders = tuple(tuple(tuple(slots[k] for k in rung) for rung in ladder.places) for ladder in joint.ladders)
         rivals = rival_moves(skeleton, slots, problem, solution.placement, solution.ends)
     beliefs = dict(chained.beliefs)
-    known = vector_weights() if vectors is None else vectors
-
-    def around(matrices: Mapping[str, str]) -> list[VectorBeliefs]:
-        left = [pool.without(placement, set(chained.placement)) for pool in pools]
-        left = [pool for pool in left if len(pool.slots) > 1 and len(skeleton[pool.slots[0]].shape) == 1]
-        said = [believe(skeleton, pool, array, matrices, known) for pool in left if not _all_equal(pool, array)]
-        return [each for each in said if each is not None]
-
+    around = vectors_around(skeleton, pools, array, chained.placement, vectors)
     for said in around(placement):
         placement |= said.placement
         found |= said.margins
         beliefs |= said.beliefs
     certain = certain_by(found, chained.placement)
     likely = frozenset(slot for slot, said in chained.beliefs.items() if said.get(placement[slot], 0.0) >= LIKELY)
-    return WeightsPlacement(placement, found, certain, climbs, ladders, beliefs, likely - certain, rivals, around)
+    return WeightsPlacement(
+        placement,
+        found,
+        certain,
+        climbs,
+        ladders,
+        beliefs,
+        likely - certain,
+        rivals,
+        around,
+        frozenset(chained.placement),
+    )
+
+
+def vectors_around(
+    skeleton: Skeleton,
+    pools: Sequence[Pool],
+    array: Callable[[str], Float[np.ndarray, ...]],
+    chained: Mapping[str, str],
+    vectors: Mapping[str, float] | None = None,
+) -> Around:
+    """What is believed of the vectors, as a function of where the matrices are; ``chained`` slots have theirs."""
+    known = vector_weights() if vectors is None else vectors
+    left = [pool.without(chained, chained.keys()) for pool in pools]
+    left = [pool for pool in left if len(pool.slots) > 1 and len(skeleton[pool.slots[0]].shape) == 1]
+    left = [pool for pool in left if not _all_equal(pool, array)]
+
+    def around(matrices: Mapping[str, str]) -> list[VectorBeliefs]:
+        said = [believe(skeleton, pool, array, matrices, known) for pool in left]
+        return [each for each in said if each is not None]
+
+    return around
 
 
 def certain_by(margins: Mapping[str, float], uncalibrated: Collection[str]) -> frozenset[str]:
@@ -145,11 +176,20 @@ def _all_equal(pool: Pool, array: Callable[[str], Float[np.ndarray, ...]]) -> bo
     return all(np.array_equal(array(first), array(name)) for name in others)
 
 
-def least_sure(joint: Joint, learned: Learned, placement: Placement, ends: Sequence[Placement]) -> list[float]:
-    """The least margin over the committee: against neighbours, other ends, and what each member would rather have."""
+def least_sure(
+    joint: Joint,
+    learned: Learned,
+    placement: Placement,
+    ends: Sequence[Placement],
+    same: Int[np.ndarray, " items"] | None = None,
+) -> list[float]:
+    """The least margin over the committee: against neighbours, other ends, and what each member would rather have.
+
+    Items with one number in ``same`` are no rivals of each other.
+    """
     problems = [joint.problem(weights) for weights in (learned.weights, *learned.committee)]
     rivals = [*ends, *(climb(problem, placement) for problem in problems)]
-    least = np.min([margins(problem, placement, rivals) for problem in problems], axis=0)
+    least = np.min([margins(problem, placement, rivals, same) for problem in problems], axis=0)
     told = np.zeros(len(placement), dtype=bool)  # a slot that no relation speaks of is told apart from nothing
     for term in problems[0].terms:
         told[term.rows] |= np.abs(term.weights).sum(1) > 0

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import math
 import shlex
 from collections.abc import Mapping
 from typing import Any
 
 from reknit.plain import dumps
-from reknit.report.formatting import count
+from reknit.report.formatting import count, duration, quantity
 from reknit.report.markup import Child, el
-from reknit.report.parts import Column, copyable, folded, table, text
+from reknit.report.parts import Column, copyable, folded, metered, part_of, table, text
 
 _LONG = 8
 """Entries from which a list folds away."""
@@ -33,6 +34,17 @@ def run_parts(run: Mapping[str, Any]) -> list[Child]:
             inside = table(key, [Column("What"), Column("Value")], _rows(_as_mapping(value)), tall=True)
             parts.append(folded(f"{key} ({count(len(value))})", inside))
     return [*parts, folded("Everything as JSON, to copy", copyable(dumps(run, indent=2), "the run as JSON"))]
+
+
+def time_parts(seconds: Mapping[str, float]) -> list[Child]:
+    """How long each stage took; nothing where that is not known."""
+    if not seconds:
+        return []
+    longest = max((s for s in seconds.values() if math.isfinite(s)), default=0.0)
+    rows: list[list[Child]] = [
+        [stage, metered(quantity(taken, duration(taken)), part_of(taken, longest))] for stage, taken in seconds.items()
+    ]
+    return [el("h3", "Time per stage"), table("Wall time", [Column("Stage"), Column("Time", "right")], rows)]
 
 
 def _rows(values: Mapping[str, Any]) -> list[list[Child]]:
