@@ -92,7 +92,7 @@ def tensor_effects(
     held = {slot: value for mixture in mixtures for slot, value in mixture.values().items()}
     found: list[list[Tensor]] = [[] for _ in mixtures]
     residuals, asked, weights = [], [], []
-    parts = list(recording.groups(groups, 2 * rows, generator))
+    parts = list(recording.tuned({**values, **held}).groups(groups, 2 * rows, generator))
     for number, part in enumerate(parts):
         leaves = {slot: value.detach().requires_grad_() for slot, value in held.items()}
         answers = part.graph({**values, **leaves}).reshape(-1)

@@ -193,7 +193,7 @@ def _by_outputs(
         weights.settled,
         record.inputs,
         record.outputs,
-        link=options.known_link,
+        link=options.known_links,
         beliefs=weights.beliefs,
         ladders=weights.ladders,
         rivals=weights.rivals,
@@ -244,10 +244,11 @@ def _written_up(
         certain = told | (weights.certain - judged)
         undecided = proof.free if proof.named else _sets(pile.skeleton, [key for key in keys if key not in certain])
         residual = {
-            "mse": list(proof.floor.mse),
-            "max_abs": list(proof.floor.max_abs),
-            "tolerance": list(proof.floor.tolerance),
-            "numbers": proof.floor.count,
+            "mse": [part.mse for part in proof.floor.parts],
+            "max_abs": [part.max_abs for part in proof.floor.parts],
+            "tolerance": [part.tolerance for part in proof.floor.parts],
+            "numbers": sum(part.count for part in proof.floor.parts),
+            "contradicted": proof.floor.contradicted,
         }
     placed = tuple(Placed(key, placement[key], weights.margins[key], key in certain) for key in keys)
     return Wiring(verdict, reason, placed, undecided, residual, pile.inferred, seconds, run, pile.array, pile.build)
