@@ -68,13 +68,8 @@ def try_compounds(
     """
     whole = [(move, tester.exactly(*move)) for move in module_exchanges(pools)]
     undecided = [found for _, found in whole if not tester.rejects(found)]
-    weak = [
-        (move, found)
-        for move, found in (*tested, *whole)
-        if not tester.is_enough(found) and not found.leaves_function
-    ]
-    pairs = two_together([move for move, _ in weak]) if len(weak) ** 2 <= 4 * MOST else []
-    if len(pairs) > MOST or (weak and not pairs and len(weak) > 1):
+    weak = [(m, one) for m, one in (*tested, *whole) if not tester.is_enough(one) and not one.leaves_function]
+    if len(weak) * (len(weak) - 1) > 2 * MOST:
         return len(whole), undecided + [found for _, found in weak if tester.rejects(found)]
-    both = [tester.exactly(*move) for move in pairs]
-    return len(whole) + len(pairs), undecided + [found for found in both if not tester.rejects(found)]
+    both = [tester.exactly(*move) for move in two_together([move for move, _ in weak])]
+    return len(whole) + len(both), undecided + [found for found in both if not tester.rejects(found)]

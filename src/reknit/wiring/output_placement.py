@@ -120,8 +120,9 @@ def place(
             began=began,
         )
 
-    search = search_from(certain, began + CERTAIN_SHARE * (deadline - began) if certain else deadline)
-    if not run(search) and any(len(pool.slots) > 1 and set(pool.slots) & set(certain) for pool in pools):
+    held_back = any(len(pool.slots) > 1 and set(pool.slots) & set(certain) for pool in pools)
+    search = search_from(certain, began + CERTAIN_SHARE * (deadline - began) if held_back else deadline)
+    if not run(search) and held_back:
         search = _opened(search, search_from((), deadline))  # something that passed for certain must be wrong
     proof = prove_recording(recording, pools, tensors, search.placement, noise=noise, seed=seed)
     return OutputPlacement(search.placement, proof, tuple(search.stages), time.perf_counter() - began)

@@ -137,6 +137,16 @@ class Recording:
         """Whether of some tensor of the answer only the order was recorded."""
         return any(isinstance(part, ObservedOrder) for part in self.observed)
 
+    @property
+    def label_noise(self) -> float | None:
+        """The squared deviance of one label, in units of the error, where nothing but orders was recorded.
+
+        That is the noise of a deviance: the likelihood has its own, which is one.
+        """
+        if not all(isinstance(part, ObservedOrder) for part in self.observed):
+            return None
+        return float(self.weight.double().square().mean())
+
     def as_recorded(self, scales: Sequence[float]) -> Recording:
         """The same, compared where the record was made, in units of a scale for each tensor; orders do not count."""
         observed, targets, weights = [], [], []
