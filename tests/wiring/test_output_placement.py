@@ -182,17 +182,6 @@ def test_labels_find_the_placement_and_claim_no_more_than_labels():
     assert "numbers behind them were not recorded" in found.proof.reason
 
 
-def test_exchanges_alone_find_what_few_labels_leave(monkeypatch):
-    monkeypatch.setattr("reknit.wiring.output_rounds.SWEEPS", 1)
-    scene = mlp_scene(0, inputs=100)
-    pair = [f"blocks.{k}.out.bias" for k in (0, 1)]
-    scene.placement = exchanged(scene.truth, [pair])
-    scene.outputs = scene.outputs.topk(2).indices
-    found = place(*scene.arguments())
-    assert found.placement == scene.truth
-    assert "exchange" in {stage.name for stage in found.stages}
-
-
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [

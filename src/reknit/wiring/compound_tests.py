@@ -35,12 +35,12 @@ def module_exchanges(pools: Sequence[Pool]) -> list[Move]:
     for path, names in inside.items():
         alike.setdefault(tuple(sorted(names.items())), []).append(path)
     moves = []
-    for names, paths in alike.items():
-        if len(names) == 1:
+    for names_alike, paths in alike.items():
+        if len(names_alike) == 1:
             continue  # a single exchange
         for first, second in itertools.combinations(paths, 2):
             if not (first.startswith(f"{second}.") or second.startswith(f"{first}.")):
-                moves.append(tuple((f"{first}.{name}", f"{second}.{name}") for name, _ in names))
+                moves.append(tuple((f"{first}.{name}", f"{second}.{name}") for name, _ in names_alike))
     return moves
 
 

@@ -175,7 +175,9 @@ class ExchangeTester:
         for k, (observed, new, base) in enumerate(zip(part.observed, moved, self.base[id(part)], strict=True)):
             d = torch.where(new == base, 0.0, new - base)
             largest = base.abs()[base.isfinite()]
-            rounding = NOTHING * torch.finfo(torch.float64).eps * max(float(largest.max()) if len(largest) else 0.0, 1e-300)
+            rounding = (
+                NOTHING * torch.finfo(torch.float64).eps * max(float(largest.max()) if len(largest) else 0.0, 1e-300)
+            )
             unmoved = max(unmoved, math.inf if bool(d.isnan().any()) else float(d.abs().max()) / rounding)
             if isinstance(observed, ObservedNumbers):
                 size += float((d / self.sigma[k]).square().sum())

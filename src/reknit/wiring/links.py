@@ -3,8 +3,8 @@
 A link shows an answer in two ways. ``recorded`` is what the record holds: there the proof compares. ``compared`` is
 where answers are nearly linear in the tensors, and there the search compares: the logarithm for softmax, up to the
 constant that it loses, and the log-odds for sigmoid. Numbers which the record has rounded away (probabilities of zero,
-or of almost one) count for nothing there. Where only the order of the answers was recorded (``top_answers``) there is no
-such function.
+or of almost one) count for nothing there. For records of the order of the answers
+alone see ``top_answers``.
 """
 
 from __future__ import annotations

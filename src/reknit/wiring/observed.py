@@ -18,6 +18,9 @@ from torch import Tensor
 from reknit.wiring.links import Link
 from reknit.wiring.top_answers import against_threshold, best_temperature, chance_losses, leads, losses
 
+Known = Bool[Tensor, "*shape"]
+Compared = Float[Tensor, "*shape"]
+
 TOLERANCE = 8.0
 NOISES = 6 * math.sqrt(2)
 """Standard deviations of stated noise by which the lead of one answer over another may be wrong."""
@@ -59,12 +62,12 @@ class Observed(ABC):
 
     @property
     @abstractmethod
-    def known(self) -> Bool[Tensor, "rows *rest"]:
+    def known(self) -> Known:
         """What counts in the search."""
 
     @property
     @abstractmethod
-    def target(self) -> Float[Tensor, "rows *rest"]:
+    def target(self) -> Compared:
         """What the search compares with; 0 where it is not known."""
 
     @property
@@ -73,7 +76,7 @@ class Observed(ABC):
         """The root mean square error of the mean answer, where the search compares."""
 
     @abstractmethod
-    def compared(self, answer: Tensor) -> Float[Tensor, "rows *rest"]:
+    def compared(self, answer: Tensor) -> Compared:
         """What the search compares of an answer."""
 
     @abstractmethod
@@ -91,9 +94,9 @@ class Observed(ABC):
         ``noise``: standard deviation that the answers are known to have carried before their order was recorded.
         """
 
+    @abstractmethod
     def tuned(self, answer: Tensor) -> Observed:
         """The same, with what depends on all answers fixed as it is for these."""
-        return self
 
 
 @dataclass(frozen=True)
@@ -108,26 +111,35 @@ class ObservedNumbers(Observed):
 
     link: Link
     record: Tensor
-    finite: Bool[Tensor, "rows *rest"]
+    finite: Known
 
     @property
-    def known(self) -> Bool[Tensor, "rows *rest"]:
+    def known(self) -> Known:
+        """What the search can undo."""
         return self.link.known(self.record.float()) & self.finite
 
     @property
-    def target(self) -> Float[Tensor, "rows *rest"]:
+    def target(self) -> Compared:
+        """The record where the search compares it."""
         return torch.where(self.finite, self.link.target(torch.where(self.finite, self.record.float(), 0.0)), 0.0)
 
     @property
     def scale(self) -> Tensor:
+        """The deviation of what counts."""
         known = self.known
         return self.target[known].std(correction=0).clamp(min=1e-12) if known.any() else torch.ones(())
 
-    def compared(self, answer: Tensor) -> Float[Tensor, "rows *rest"]:
+    def compared(self, answer: Tensor) -> Compared:
+        """The answer where the search compares it."""
         return self.link.compared(answer, self.known)
 
     def some(self, rows: Int[Tensor, " rows"]) -> ObservedNumbers:
+        """The same of some of the inputs."""
         return replace(self, record=self.record[rows], finite=self.finite[rows])
+
+    def tuned(self, answer: Tensor) -> ObservedNumbers:  # noqa: ARG002  nothing depends on it
+        """The same."""
+        return self
 
     @property
     def numbers(self) -> Tensor:
@@ -145,7 +157,8 @@ class ObservedNumbers(Observed):
         """How many finite numbers there are."""
         return int(self.finite.sum())
 
-    def misfit(self, full: Tensor, short: Tensor, noise: float = 0.0) -> Misfit:
+    def misfit(self, full: Tensor, short: Tensor, noise: float = 0.0) -> Misfit:  # noqa: ARG002
+        """The error and the rounding of the finite numbers; ``noise`` is judged by their mean square."""
         count = self.count
         slip = (short.double() - full).abs()[self.finite]
         error = (self.numbers.double() - full).abs()
@@ -170,7 +183,7 @@ class ObservedOrder(Observed):
         temperature: what answers are divided by; None: what suits them best.
     """
 
-    ids: Int[Tensor, "rows *positions k"]
+    ids: Int[Tensor, "*positions k"]
     classes: int
     threshold: float | None = None
     temperature: float | None = None
@@ -181,42 +194,48 @@ class ObservedOrder(Observed):
         return self.ids[..., : self.classes - 1].numel()
 
     @property
-    def known(self) -> Bool[Tensor, "rows *rest"]:
+    def known(self) -> Known:
+        """All labels count."""
         return torch.ones_like(self.ids[..., : self.classes - 1], dtype=torch.bool)
 
     @property
-    def target(self) -> Float[Tensor, "rows *rest"]:
+    def target(self) -> Compared:
+        """No loss at all."""
         return torch.zeros_like(self.known, dtype=torch.float32)
 
     @property
     def scale(self) -> Tensor:
+        """What equal answers have."""
         return (2 * chance_losses(self.classes, self.ids.shape[-1])).sqrt()
 
-    def as_classes(self, answer: Tensor) -> Float[Tensor, "rows *positions classes"]:
+    def as_classes(self, answer: Tensor) -> Float[Tensor, "*positions classes"]:
         """The answer with its classes along the last axis."""
         return answer if self.threshold is None else against_threshold(answer, self.threshold)
 
-    def compared(self, answer: Tensor) -> Float[Tensor, "rows *rest"]:
+    def compared(self, answer: Tensor) -> Compared:
         """The root of twice the loss of each label: its square is the deviance."""
         answer = self.as_classes(answer)
         temperature = self.temperature or best_temperature(answer, self.ids)
         return (2 * losses(answer, self.ids, temperature) + SMALLEST_LOSS).sqrt()
 
     def some(self, rows: Int[Tensor, " rows"]) -> ObservedOrder:
+        """The same of some of the inputs."""
         return replace(self, ids=self.ids[rows])
 
     def tuned(self, answer: Tensor) -> ObservedOrder:
+        """The same at the temperature that suits these answers."""
         return replace(self, temperature=best_temperature(self.as_classes(answer), self.ids))
 
     def recorded(self, answer: Tensor) -> Tensor:
         """The answer itself: its order is compared."""
         return answer
 
-    def leads(self, answer: Tensor) -> Float[Tensor, "rows *positions labels"]:
+    def leads(self, answer: Tensor) -> Float[Tensor, "*positions labels"]:
         """By how much the recorded order holds."""
         return leads(self.as_classes(answer), self.ids)
 
     def misfit(self, full: Tensor, short: Tensor, noise: float = 0.0) -> Misfit:
+        """By how much the order is broken."""
         held, again = self.leads(full), self.leads(short).double()
         slip = torch.where(held.isfinite() & again.isfinite(), again - held, 0.0).abs()
         tolerance = (TOLERANCE * float(slip.max()) if slip.numel() else 0.0) + NOISES * noise

@@ -78,5 +78,7 @@ def output_floor(recording: Recording, values: Mapping[str, Tensor], noise: floa
         recorded_answers(recording, state_in(recording, values, dtype), dtype)
         for dtype in (torch.float64, torch.float32)
     )
-    found = [part.misfit(full, short, noise) for part, full, short in zip(recording.observed, exact, plain, strict=True)]
+    found = [
+        part.misfit(full, short, noise) for part, full, short in zip(recording.observed, exact, plain, strict=True)
+    ]
     return OutputFloor(tuple(found))

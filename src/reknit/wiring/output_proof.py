@@ -117,15 +117,15 @@ def prove_recording(
     exact = [((pair,), tester.exactly(pair)) for pair in left]
     undecided = [found for _, found in exact if not tester.rejects(found)]
     weakest = min((found.z for _, found in exact if found.z >= level), default=math.inf)
-    if recording.has_orders:
+    bits, needed = record_bits(tester, pools, generator), _needed(pools)
+    named = bits >= needed
+    if recording.has_orders and named:
         more, open_ = try_compounds(tester, pools, exact)
         tested += more
         undecided += open_
     undecided.sort(key=lambda one: (one.z, one.labels, one.slots))
     free = _joined([one.slots for one in undecided])
-    bits, needed = record_bits(tester, pools, generator), _needed(pools)
     verdict, reason = _verdict(recording, floor, noise, undecided, free, bits, needed)
-    named = bits >= needed
     return OutputProof(verdict, reason, floor, level, tested, screened, least, weakest, tuple(undecided), free, named)
 
 

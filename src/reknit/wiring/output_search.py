@@ -43,7 +43,7 @@ def run(search: Search) -> bool:
             error, state = assign(search, state, rows, search.error(search.placement))
             if search.solved(search.placement, error):
                 return True
-            if search.recording.label_noise is not None and state.error < NEAR_LABELS:
+            if _few_labels_wrong(search, state):
                 break
             if rivals:
                 reached, search.placement, moves, rivals = search.placement, given, rivals, ()
@@ -62,11 +62,15 @@ def run(search: Search) -> bool:
                 anew = _start(search, _as_believed(search))
                 state = min(state, anew, key=lambda one: one.error)
         error = mend(search, search.error(search.placement))
-        if search.solved(search.placement, error):
-            return True
-        if search.late:
-            break
+        found = search.solved(search.placement, error)
+        if found or search.late:
+            return found
     return False
+
+
+def _few_labels_wrong(search: Search, state: State) -> bool:
+    """Whether only labels were recorded and nearly all are right."""
+    return search.recording.label_noise is not None and state.error < NEAR_LABELS
 
 
 def _as_believed(search: Search) -> float:

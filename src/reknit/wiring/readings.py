@@ -100,7 +100,7 @@ def _class_ids(answer: Tensor, record: Tensor) -> Tensor | None:
     if ids.ndim != answer.ndim or ids.shape[:-1] != answer.shape[:-1] or not 1 <= ids.shape[-1] <= answer.shape[-1]:
         return None
     ids = ids.long()
-    if ids.numel() and not (0 <= int(ids.min()) and int(ids.max()) < answer.shape[-1]):
+    if ids.numel() and (int(ids.min()) < 0 or int(ids.max()) >= answer.shape[-1]):
         return None
     in_order = ids.sort(-1).values
     return None if bool((in_order[..., 1:] == in_order[..., :-1]).any()) else ids

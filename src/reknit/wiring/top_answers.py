@@ -84,7 +84,8 @@ def best_temperature(answer: Classes, ids: Ids) -> float:
     answer, ids = answer.detach().reshape(-1, answer.shape[-1]), ids.reshape(-1, ids.shape[-1])
     step = -(-len(ids) // POSITIONS)
     answer, ids = answer[::step], ids[::step]
-    spread = float(torch.where(answer.isfinite(), answer, torch.nan).sub(answer.nanmedian()).square().nanmean()) ** 0.5
+    finite = answer[answer.isfinite()]
+    spread = float(finite.std(correction=0)) if len(finite) else 0.0
     if not math.isfinite(spread) or spread == 0:
         return 1.0
 
@@ -121,6 +122,7 @@ def entropy(ids: Ids) -> float:
     """
     total = 0.0
     for column in ids.reshape(-1, ids.shape[-1]).unbind(-1):
-        counts = column.unique(return_counts=True)[1].double()
+        counts = column.bincount().double()
+        counts = counts[counts > 0]
         total -= float((counts * (counts / counts.sum()).log2()).sum())
     return total
