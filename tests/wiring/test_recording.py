@@ -184,6 +184,14 @@ def test_labels_that_are_contradicted_are_counted():
     assert noisy.contradicted == 0
 
 
+def test_the_noise_of_a_label_is_its_share_of_the_error():
+    scene = mlp_scene(0)
+    recording = Recording.of(scene.module, true_values(scene), scene.inputs, scene.outputs.argmax(1))
+    deviance = recording.observed[0].compared(scene.outputs).square().sum()
+    assert recording.error(true_values(scene)) == pytest.approx(float(deviance) * recording.label_noise, rel=1e-3)
+    assert Recording.of(scene.module, true_values(scene), scene.inputs, scene.outputs).label_noise is None
+
+
 class Two(torch.nn.Module):
     """Logits, and their mean."""
 
