@@ -223,7 +223,8 @@ def test_sides_of_a_threshold_are_those_of_logits_or_of_probabilities(last):
     values = {"0.weight": torch.tensor([[0.2, -0.1, 0.1]]), "0.bias": torch.tensor([0.01])}
     module.load_state_dict(values)
     logits = torch.nn.functional.linear(x, *values.values())
-    recording = Recording.of(module, values, (x,), logits[:, 0] > 0)
+    start = {"0.weight": torch.zeros(1, 3), "0.bias": torch.tensor([0.3])}  # logits that might be probabilities
+    recording = Recording.of(module, start, (x,), logits[:, 0] > 0)
     assert output_floor(recording, values).contradicted == 0
     turned = {key: -value for key, value in values.items()}
     assert output_floor(recording, turned).contradicted == 40
