@@ -1,6 +1,6 @@
 """Real checkpoints and nets trained here, stripped of names and shuffled, wired from weights and from outputs.
 
-    python -m bench.wiring [NAME...] [--settings weights inputs few many] [--seeds 1] [--budget 60] [--fresh]
+    python -m bench.wiring [NAME...] [--settings weights inputs few many top] [--seeds 1] [--budget 60] [--fresh]
 
 Names as in ``bench.solved_piles``, settings as in ``bench.wiring_run``, counts as in ``bench.wiring_score``. For a
 network that the shipped weights of evidence were learned from, weights are learned again without it. The last table has

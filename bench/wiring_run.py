@@ -4,6 +4,7 @@ weights   the tensors alone
 inputs    and recorded inputs without outputs: what reknit answers to them
 few       and the outputs to 2 recorded inputs
 many      and the outputs to 16
+top       and, to 64, only which answer is the largest
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from bench.solved_piles import CHECKPOINTS, PUBLISHED, like_of, solved
 from bench.wiring_score import Tally, score
 from reknit.wiring.learned import as_json, learned
 
-ROWS = {"weights": 0, "inputs": 2, "few": 2, "many": 16}
+ROWS = {"weights": 0, "inputs": 2, "few": 2, "many": 16, "top": 64}
 CHECKED = 16
 """Rows of one check where none are recorded."""
 NO_ANSWER = ("refused", "stopped", "crashed")
@@ -101,7 +102,7 @@ def run(solved_net: SolvedNet, setting: str, seed: int, budget: float, limit: fl
         slot_of = solved_net.scatter(folder / "pile.safetensors", seed)
         data = folder / "record.npz" if rows else None
         if data is not None:
-            solved_net.record(data, rows, seed, outputs=setting != "inputs")
+            solved_net.record(data, rows, seed, outputs=setting != "inputs", top=setting == "top")
         request = request_of(solved_net, folder / "pile.safetensors", data, seed, budget)
         answer = in_a_process(request, limit)
         answer = {key: told.replace(f"{folder}/", "") if key in NO_ANSWER else told for key, told in answer.items()}

@@ -76,6 +76,14 @@ def test_a_record_holds_the_answers_of_the_true_network(like, tmp_path):
     np.testing.assert_allclose(stored["output_0"], first.numpy(), rtol=1e-4, atol=1e-5)
 
 
+def test_a_record_of_top_answers_holds_where_the_largest_are(tmp_path):
+    net = solved(IMAGES)
+    net.record(tmp_path / "numbers.npz", 3, seed=2)
+    net.record(tmp_path / "top.npz", 3, seed=2, top=True)
+    numbers, top = (np.load(tmp_path / f"{name}.npz")["output_0"] for name in ("numbers", "top"))
+    np.testing.assert_array_equal(top, numbers.argmax(-1))
+
+
 def test_a_record_without_outputs_has_none(tmp_path):
     solved(BERT).record(tmp_path / "record.npz", 2, seed=0, outputs=False)
     assert all(key.startswith("input") for key in np.load(tmp_path / "record.npz"))

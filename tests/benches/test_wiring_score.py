@@ -174,5 +174,5 @@ def test_networks_of_one_kind_are_told_together():
         *("llama-6", "spliceai", "rxnfp", "efficientnet-lite0"),
     ]
     settings = {"few": [answered("few", True, 4), answered("few", False, 4)], "many": [line("many", crashed="x")]}
-    assert failures(settings) == [None, None, "1 of 2", "1 of 1"]
+    assert failures(settings) == [None, None, "1 of 2", "1 of 1", None]
     assert failures({"inputs": [line("inputs", refused="no outputs")]})[1] == "not supported"

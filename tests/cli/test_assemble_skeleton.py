@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.numpy import load_file, save_file
+from torch import nn
 
 from own_code import BLOCK
 from reknit.cli import main
@@ -89,6 +90,25 @@ def test_recorded_outputs_make_it_exact_with_status_0_and_the_folder_holds_the_n
         hidden @ state["2.weight"].T + state["2.bias"], recorded["outputs"], rtol=1e-4, atol=1e-5
     )
     assert {name: (tmp_path / name).read_bytes() for name in before} == before
+
+
+@pytest.mark.parametrize("link", [[], ["--link", "top-k"]])
+def test_labels_make_it_consistent_and_never_exact(nets, capsys, link):
+    module = nn.Sequential(nn.Linear(3, 3), nn.ReLU(), nn.Linear(3, 3)).requires_grad_(False)
+    generator = torch.Generator().manual_seed(0)
+    state = {key: torch.randn(value.shape, generator=generator) for key, value in module.state_dict().items()}
+    module.load_state_dict(state)
+    save_file({f"t{k}": state[key].numpy() for k, key in enumerate(sorted(state))}, "pile.safetensors")
+    x = torch.randn(400, 3, generator=generator)
+    np.savez("labels.npz", inputs=x.numpy(), outputs=module(x).argmax(1).numpy())
+    status, out, _ = run(capsys, "pile.safetensors", "--like", f"{nets}:twins", "--data", "labels.npz", *link, "--json")
+    answer = json.loads(out)
+    assert (status, answer["verdict"]) == (0, "consistent")
+    assert "all 400 recorded labels are reproduced" in answer["reason"]
+    assert (answer["residual"]["numbers"], answer["residual"]["contradicted"]) == (400, 0)
+    assert {slot["slot"]: slot["piece"].rpartition(":")[2] for slot in answer["slots"]} == {
+        "0.bias": "t0", "0.weight": "t1", "2.bias": "t2", "2.weight": "t3",
+    }  # fmt: skip
 
 
 def test_a_net_whose_shapes_all_differ_is_certain_in_every_slot_and_still_unproved(nets, capsys):

@@ -203,3 +203,28 @@ def test_exchanges_of_which_nothing_is_foreseen_are_computed_exactly(monkeypatch
     unknown = {pair for pool in scene.pools for pair in itertools.combinations(pool.slots, 2) if pool.slots[1] in pair}
     assert screened > 0
     assert unknown <= set(left)
+
+
+class Masked(nn.Module):
+    """A module whose last logits are masked, for the first inputs."""
+
+    def __init__(self, module):
+        super().__init__()
+        self.blocks, self.head, self.whole = module.blocks, module.head, [module]
+
+    def forward(self, x):
+        y = self.whole[0](x)
+        hidden = (torch.arange(y.shape[-1]) > 2) & (x[:, :1] > 0)
+        return y.masked_fill(hidden, -torch.inf)
+
+
+def test_masked_logits_are_exact_where_the_same_ones_are_masked():
+    scene = mlp_scene(0)
+    scene.module = Masked(scene.module)
+    scene.outputs = outputs_of(scene, scene.truth)
+    assert bool(scene.outputs.isinf().any())
+    assert judged(scene).verdict == "exact"
+    pair = [f"blocks.{k}.out.bias" for k in (0, 1)]
+    assert judged(scene, exchanged(scene.truth, [pair])).verdict == "failed"
+    scene.outputs[scene.outputs.isinf()] = torch.inf
+    assert judged(scene).verdict == "failed"

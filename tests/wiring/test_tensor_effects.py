@@ -93,3 +93,16 @@ def test_an_operation_without_a_rule_for_batches_and_a_slot_without_effect():
     torch.testing.assert_close(*found)
     assert found[0][:, 0].abs().max() > 0
     assert found[0][:, 1].abs().max() == 0
+
+
+def test_of_many_labels_those_of_the_largest_deviance_are_asked():
+    scene = mlp_scene(0)
+    values = {slot: scene.tensors[name] for slot, name in scene.placement.items()}
+    recording = Recording.of(scene.module, values, scene.inputs, scene.outputs.argmax(1))
+    pool = scene.pools[0]
+    shape = tuple(scene.tensors[pool.tensors[0]].shape)
+    held = [Mixture(pool.slots, shape, pool.stacked(scene.tensors), torch.eye(len(pool.slots)))]  # as it is placed
+    model = tensor_effects(recording, values, held, 10, torch.Generator().manual_seed(0), groups=1)
+    whole = recording.tuned(values).residual(values).reshape(-1).abs()
+    torch.testing.assert_close(model.residual.abs().sort().values, whole.sort().values[-10:])
+    torch.testing.assert_close(model.residual_of(values), model.residual)

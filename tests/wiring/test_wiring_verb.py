@@ -221,6 +221,8 @@ def test_options_of_a_skeleton_are_refused_without_one(tmp_path, option, value):
     ("options", "where", "problem"),
     [
         ({"link": "logit"}, "--link", "there is no link 'logit'"),
+        ({"link": "top-k,logit"}, "--link", "there is no link 'top-k,logit'"),
+        ({"link": ""}, "--link", "there is no link ''"),
         ({"noise": -1.0}, "--noise", "noise is a standard deviation, not -1.0"),
         ({"noise": float("nan")}, "--noise", "noise is a standard deviation, not nan"),
         ({"noise": float("inf")}, "--noise", "noise is a standard deviation, not inf"),

@@ -72,8 +72,9 @@ def assemble(  # type: ignore[misc]  # it names every option, where the overload
         like: the skeleton: ``package.module:callable`` for a module of your own, a folder with ``config.json``, or a
             built-in architecture (``bert:layers=12,width=256,...``); None without data: inferred from shapes.
         input: the shape of an example input for the skeleton, ``1x3x224x224`` or ``int:1x16``; None: guessed.
-        link: what lies between the module's answer and the recorded outputs, ``identity``, ``softmax`` or
-            ``sigmoid``; None: found out.
+        link: what lies between the module's answer and the recorded outputs: ``identity``, ``softmax``, ``sigmoid``,
+            ``top-k`` (class ids, best first; labels are k = 1) or ``binary`` (0 or 1: below or above zero, or a
+            probability of one half); of several outputs one each, by comma. None: found out.
         target: recorded output columns, names or patterns; None: ``pred``, else ``pred_*``.
         inputs: input columns; None: every column but the targets, ``pred*`` and ``true*``.
         activation: between in and out; None: the common ones are tried and the one that fits is named.

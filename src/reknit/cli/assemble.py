@@ -35,7 +35,8 @@ def assemble(
         typer.Option("--input", metavar="SHAPE", help="Example input of the skeleton: 1x3x224x224, int:1x16."),
     ] = None,
     link: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Outputs were recorded behind identity, softmax or sigmoid.")
+        str | None,
+        typer.Option(metavar="NAME", help="Outputs were recorded behind identity, softmax, sigmoid, top-k or binary."),
     ] = None,
     target: Annotated[
         str | None, typer.Option(metavar="PATTERN", help="The recorded outputs: a column or a pattern.")

@@ -1,8 +1,11 @@
-"""What exchanges of two tensors change, in units of what disturbs the record: screened, then exactly.
+"""What exchanges of tensors change, in units of what disturbs the record, and in labels: screened, then exactly.
 
 1. *Screened*: |delta| to first order, in random directions (``tensor_effects``). Since |c| is at most |e| / |delta|,
-   an effect of ``SAFE`` times (level + |e|) is rejected by far; it would have to be wrong by that factor.
-2. *Exactly*, in float64, all that is not rejected there: on a few inputs first, on all where that does not suffice.
+   an effect of ``SAFE`` times (level + |e|) is rejected by far; it would have to be wrong by that factor. Only numbers
+   are screened: what is foreseen to first order does not say that a label changes.
+2. *Exactly*, in float64, all that is not rejected there: on a few inputs first, on all where that does not suffice. A
+   label counts as changed where the exchanged placement contradicts it by more than its own float32 pass and that of
+   the present one explain.
 
 What the screening leaves out is bounded by a sample, not proved: the weakest of the screened and some drawn at random
 are evaluated exactly too; if an effect turns out to be a smaller share of what was foreseen than ``1 / SLACK``, the
@@ -23,7 +26,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from reknit.wiring.exchanges import exchange_effects
+from reknit.wiring.exchanges import Swap, exchange_effects, exchanged
+from reknit.wiring.observed import Misfit, ObservedNumbers, ObservedOrder
 from reknit.wiring.output_floor import OutputFloor, recorded_answers, state_in
 from reknit.wiring.pools import Pool
 from reknit.wiring.recording import Recording
@@ -31,32 +35,36 @@ from reknit.wiring.tensor_effects import Mixture, tensor_effects
 
 ROWS, SAFE, SLACK, SAMPLED = 64, 100.0, 10.0, 12
 """Directions of the screening; see above for the others."""
-FEW_INPUTS = 1
+FEW_INPUTS, MORE_INPUTS = 1, 8
 NOTHING = 1e4
 """Times the rounding of float64 that an answer may move and count as unmoved."""
+ENOUGH = 16
+"""Labels that an exchange has to change before it is left alone; of those that change fewer, two are tried together."""
 
 
 @dataclass(frozen=True)
 class Exchange:
-    """An exchange of two tensors that the record does not reject.
+    """An exchange of two tensors, or several one after the other, and what the record says of it.
 
     Attributes:
         slots: where they stand.
         tensors: what stands there.
-        z: standard errors between the record and the exchanged placement.
+        z: standard errors between the record and the exchanged placement; 0 where no numbers were recorded.
         change: root mean square of what it changes, in units of what disturbs a number.
         leaves_function: whether it changes nothing beyond the rounding of float64, on these inputs.
+        labels: recorded labels that it contradicts beyond rounding, counted up to ``ENOUGH`` or more.
     """
 
-    slots: tuple[str, str]
-    tensors: tuple[str, str]
+    slots: tuple[str, ...]
+    tensors: tuple[str, ...]
     z: float
     change: float
     leaves_function: bool
+    labels: int = 0
 
 
 class ExchangeTester:
-    """Effects of exchanges in units of what disturbs each recorded number."""
+    """Effects of exchanges in units of what disturbs each recorded number, and in labels."""
 
     def __init__(
         self,
@@ -68,39 +76,35 @@ class ExchangeTester:
         level: float,
     ) -> None:
         self.recording, self.tensors, self.placement, self.level = recording, tensors, placement, level
-        self.sigma = [
-            math.sqrt(max(mse, rounding**2 + noise**2) + 2 * rounding**2)
-            for mse, rounding in zip(floor.mse, floor.rounding, strict=True)
-        ]
+        self.floor, self.noise = floor, noise
+        self.sigma = [_sigma(part, noise) for part in floor.parts]
         values = {slot: tensors[name] for slot, name in placement.items()}
         self.state = state_in(recording, values, torch.float64)
-        self.few = recording.some(torch.arange(min(FEW_INPUTS, len(recording))))
-        self.base = {id(part): self._answers(part) for part in (self.few, recording)}
+        self.short = state_in(recording, values, torch.float32)
+        sizes = (FEW_INPUTS, MORE_INPUTS) if recording.has_orders else (FEW_INPUTS,)
+        less = [recording.some(torch.arange(size)) for size in sizes if size < len(recording)]
+        self.ever_more = (*less, recording)
+        self.base = {id(part): self._answers(part) for part in self.ever_more}
         self.misfit = math.sqrt(
-            sum(m / s**2 * r.numel() for m, s, r in zip(floor.mse, self.sigma, recording.records, strict=True))
+            sum(
+                floor.parts[k].mse / self.sigma[k] ** 2 * part.record.numel()
+                for k, part in enumerate(recording.observed)
+                if isinstance(part, ObservedNumbers)
+            )
         )
 
-    def _answers(self, part: Recording, pair: tuple[str, str] | None = None) -> list[Tensor]:
-        state = self.state
-        if pair is not None:
-            first, second = pair
-            state = {**state, first: state[second], second: state[first]}
-        return recorded_answers(part, state, torch.float64)
+    def _answers(self, part: Recording, swaps: Sequence[Swap] = (), dtype: torch.dtype = torch.float64) -> list[Tensor]:
+        state = self.state if dtype == torch.float64 else self.short
+        origin = exchanged({slot: slot for swap in swaps for slot in swap}, swaps)
+        return recorded_answers(part, {**state, **{slot: state[from_] for slot, from_ in origin.items()}}, dtype)
 
-    def bits(self) -> float:
-        """Bits of information in the record: what each number's spread is, in units of its disturbance."""
-        return sum(
-            record.numel() * max(math.log2(max(float(record.double().std(correction=0)) / sigma, 1.0)), 0.0)
-            for record, sigma in zip(self.recording.records, self.sigma, strict=True)
-        )
-
-    def screen(self, pools: Sequence[Pool], generator: torch.Generator) -> tuple[int, float, list[tuple[str, str]]]:
+    def screen(self, pools: Sequence[Pool], generator: torch.Generator) -> tuple[int, float, list[Swap]]:
         """How many exchanges are rejected to first order, the least share in the sample, and the exchanges left."""
         foreseen = self._foreseen(pools, generator)
         pairs = sorted(foreseen, key=lambda pair: foreseen[pair])
         wanted = SAFE * (self.level + self.misfit)
         bound = wanted
-        checked: dict[tuple[str, str], float] = {}
+        checked: dict[Swap, float] = {}
         while True:
             safe = [pair for pair in pairs if foreseen[pair] >= bound]
             drawn = torch.randperm(len(safe), generator=generator)[:SAMPLED].tolist()
@@ -112,10 +116,12 @@ class ExchangeTester:
                 return len(safe), least, pairs[: len(pairs) - len(safe)]
             bound = max(2.0 * bound, wanted / max(least * SLACK, 1e-12))
 
-    def _foreseen(self, pools: Sequence[Pool], generator: torch.Generator) -> dict[tuple[str, str], float]:
+    def _foreseen(self, pools: Sequence[Pool], generator: torch.Generator) -> dict[Swap, float]:
         """Size of every exchange's effect, to first order; in directions over the numbers as the record holds them."""
-        found: dict[tuple[str, str], float] = {}
         pools = [pool for pool in pools if len(pool.slots) > 1]
+        if not any(isinstance(part, ObservedNumbers) for part in self.recording.observed):
+            return {pair: 0.0 for pool in pools for pair in itertools.combinations(pool.slots, 2)}
+        found: dict[Swap, float] = {}
         mixtures, held = [], []
         for pool in pools:
             number = {name: k for k, name in enumerate(pool.tensors)}
@@ -134,32 +140,74 @@ class ExchangeTester:
                 found[pool.slots[first], pool.slots[second]] = 0.0 if math.isnan(size) else size
         return found
 
-    def _delta(self, part: Recording, pair: tuple[str, str]) -> list[Tensor]:
-        moved = self._answers(part, pair)
-        return [new - old for new, old in zip(moved, self.base[id(part)], strict=True)]
-
-    def size(self, pair: tuple[str, str]) -> float:
-        """The effect of an exchange on all inputs, exactly; infinite where it leaves an answer undefined."""
-        delta = self._delta(self.recording, pair)
-        total = sum(float((d / s).square().sum()) for d, s in zip(delta, self.sigma, strict=True))
+    def size(self, pair: Swap) -> float:
+        """The effect of an exchange on all numbers, exactly; infinite where it leaves an answer undefined."""
+        moved = self._answers(self.recording, [pair])
+        total = 0.0
+        for k, part in enumerate(self.recording.observed):
+            if isinstance(part, ObservedNumbers):
+                delta = moved[k] - self.base[id(self.recording)][k]
+                total += float((delta / self.sigma[k]).square().sum())
         return math.inf if math.isnan(total) else math.sqrt(total)
 
-    def exactly(self, pair: tuple[str, str]) -> Exchange:
-        """z of an exchange: on few inputs, and on all of them if that leaves it open."""
-        found = self._on(self.few, pair)
-        return found if found.z >= self.level else self._on(self.recording, pair)
+    def exactly(self, *swaps: Swap) -> Exchange:
+        """What exchanges, one after the other, do to the record: on few inputs, and on more if that leaves it open."""
+        for part in self.ever_more:
+            found = self._on(part, swaps)
+            if self.is_enough(found):
+                break
+        return found
 
-    def _on(self, part: Recording, pair: tuple[str, str]) -> Exchange:
-        delta = self._delta(part, pair)
+    def is_enough(self, found: Exchange) -> bool:
+        """Whether an exchange is rejected by far."""
+        return found.z >= self.level or found.labels >= ENOUGH
+
+    def rejects(self, found: Exchange) -> bool:
+        """Whether an exchange is rejected at all."""
+        return found.z >= self.level or found.labels > 0
+
+    def _on(self, part: Recording, swaps: Sequence[Swap]) -> Exchange:
+        moved = self._answers(part, swaps)
+        slots = tuple(dict.fromkeys(slot for swap in swaps for slot in swap))
+        names = tuple(self.placement[slot] for slot in slots)
         size = overlap = unmoved = 0.0
-        for d, base, record, sigma in zip(delta, self.base[id(part)], part.records, self.sigma, strict=True):
-            size += float((d / sigma).square().sum())
-            overlap += float(((record.double() - base) * d).sum()) / sigma**2
-            rounding = NOTHING * torch.finfo(torch.float64).eps * float(base.abs().max().clamp(min=1e-300))
-            unmoved = max(unmoved, float(d.abs().max()) / rounding)
+        count = 0
+        for k, (observed, new, base) in enumerate(zip(part.observed, moved, self.base[id(part)], strict=True)):
+            d = torch.where(new == base, 0.0, new - base)
+            largest = base.abs()[base.isfinite()]
+            rounding = (
+                NOTHING * torch.finfo(torch.float64).eps * max(float(largest.max()) if len(largest) else 0.0, 1e-300)
+            )
+            unmoved = max(unmoved, math.inf if bool(d.isnan().any()) else float(d.abs().max()) / rounding)
+            if isinstance(observed, ObservedNumbers):
+                size += float((d / self.sigma[k]).square().sum())
+                overlap += float(((observed.numbers.double() - base) * d).sum()) / self.sigma[k] ** 2
+                count += observed.record.numel()
+        labels = self._changed_labels(part, moved, swaps)
         if not math.isfinite(size):  # no number is near an answer that is undefined
-            return Exchange(pair, (self.placement[pair[0]], self.placement[pair[1]]), math.inf, math.inf, False)
-        count = sum(record.numel() for record in part.records)
+            return Exchange(slots, names, math.inf, math.inf, False, labels)
         z = (1 - max(overlap / size, 0.0)) * math.sqrt(size) if size > 0 else 0.0
-        names = (self.placement[pair[0]], self.placement[pair[1]])
-        return Exchange(pair, names, z, math.sqrt(size / max(count, 1)), unmoved <= 1)
+        return Exchange(slots, names, z, math.sqrt(size / max(count, 1)), unmoved <= 1, labels)
+
+    def _changed_labels(self, part: Recording, moved: Sequence[Tensor], swaps: Sequence[Swap]) -> int:
+        """Recorded labels that these answers contradict, beyond the rounding of either placement."""
+        orders = [k for k, observed in enumerate(part.observed) if isinstance(observed, ObservedOrder)]
+        if not any(_broken(part, k, moved[k], self.floor.parts[k].tolerance) for k in orders):
+            return 0
+        short = self._answers(part, swaps, torch.float32)
+        found = 0
+        for k in orders:
+            own = part.observed[k].misfit(moved[k], short[k], self.noise).tolerance
+            found += _broken(part, k, moved[k], max(own, self.floor.parts[k].tolerance))
+        return found
+
+
+def _broken(part: Recording, k: int, answer: Tensor, tolerance: float) -> int:
+    """Labels of one tensor of the answer that are broken by more than a tolerance, or by an undefined answer."""
+    observed = part.observed[k]
+    return int((~(observed.leads(answer) >= -tolerance)).sum()) if isinstance(observed, ObservedOrder) else 0
+
+
+def _sigma(part: Misfit, noise: float) -> float:
+    """What disturbs each number: the residual or the rounding and noise, and the rounding of two further passes."""
+    return math.sqrt(max(part.mse, part.rounding**2 + noise**2) + 2 * part.rounding**2)

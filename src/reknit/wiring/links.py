@@ -1,9 +1,10 @@
-"""What may lie between a module's answer and what was recorded of it: nothing, softmax, sigmoid, or only the winner.
+"""What may lie between a module's answer and the numbers recorded of it: nothing, softmax or sigmoid.
 
 A link shows an answer in two ways. ``recorded`` is what the record holds: there the proof compares. ``compared`` is
 where answers are nearly linear in the tensors, and there the search compares: the logarithm for softmax, up to the
 constant that it loses, and the log-odds for sigmoid. Numbers which the record has rounded away (probabilities of zero,
-or of almost one) count for nothing there.
+or of almost one) count for nothing there. For records of the order of the answers
+alone see ``top_answers``.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-LinkName = Literal["identity", "softmax", "sigmoid", "labels"]
+NumberLink = Literal["identity", "softmax", "sigmoid"]
+LinkName = Literal["identity", "softmax", "sigmoid", "top-k", "binary"]
 Numbers = Float[Tensor, "*shape"]
 Known = Bool[Tensor, "*shape"]
 
@@ -38,7 +40,7 @@ class Link:
         known: record -> which of its numbers can be undone.
     """
 
-    name: LinkName
+    name: NumberLink
     recorded: Callable[[Numbers], Numbers]
     compared: Callable[[Numbers, Known], Numbers]
     undone: Callable[[Numbers], Numbers]
@@ -65,21 +67,19 @@ def _centred(answer: Numbers, known: Known) -> Numbers:
     return answer - torch.where(known, answer, 0.0).sum(-1, keepdim=True) / count
 
 
-LINKS: dict[LinkName, Link] = {
+LINKS: dict[NumberLink, Link] = {
     "identity": Link("identity", lambda a: a, _plain, lambda r: r, torch.isfinite),
     "softmax": Link("softmax", lambda a: a.softmax(-1), _centred, torch.log, lambda r: r > SMALLEST),
     "sigmoid": Link("sigmoid", torch.sigmoid, _plain, torch.logit, lambda r: (r > SMALLEST) & (r < 1 - NEAR_ONE)),
 }
 
 
-def find_link(answer: Tensor, record: Tensor) -> LinkName:
-    """Which link lies between an answer of the module, of whatever placement, and the record.
+def find_link(answer: Tensor, record: Tensor) -> NumberLink:
+    """Which link lies between an answer of the module, of whatever placement, and the record, of the same shape.
 
     >>> find_link(torch.randn(3, 4), torch.randn(3, 4).softmax(1))
     'softmax'
     """
-    if record.shape != answer.shape or not record.is_floating_point():
-        return "labels"
     if _sums_to_one(record) and not _sums_to_one(answer):
         return "softmax"
     if _within(record) and not _within(answer):

@@ -9,7 +9,7 @@ from typing import Literal, get_args
 
 from reknit.errors import UsageError
 
-Link = Literal["identity", "softmax", "sigmoid"]
+Link = Literal["identity", "softmax", "sigmoid", "top-k", "binary"]
 LINKS: tuple[Link, ...] = get_args(Link)
 
 
@@ -20,7 +20,7 @@ class WiringOptions:
     Attributes:
         like: the skeleton, as ``--like`` has it; None: inferred from shapes.
         input_shape: of an example input.
-        link: what lies between answers and recorded outputs; None: found out.
+        link: what lies between answers and recorded outputs, one for all or one for each by comma; None: found out.
         noise: standard deviation on the recorded outputs, in their units.
         budget: seconds for the search by outputs.
         seed: of everything that is drawn.
@@ -41,7 +41,7 @@ class WiringOptions:
     threads: int | None = None
 
     def __post_init__(self) -> None:
-        if self.link is not None and self.link not in LINKS:
+        if self.link is not None and self.known_links is None:
             raise UsageError(f"there is no link {self.link!r}", "--link", f"Choose one of {', '.join(LINKS)}")
         if not 0 <= self.seed < 2**32:
             raise UsageError(f"the seed is {self.seed}", "--seed", "Give a whole number from 0 to 4294967295")
@@ -54,9 +54,15 @@ class WiringOptions:
             raise UsageError(f"{self.threads} is too small", "--threads", remedy)
 
     @property
-    def known_link(self) -> Link | None:
-        """The link, as one of those there are."""
-        return next((link for link in LINKS if link == self.link), None)
+    def known_links(self) -> tuple[Link, ...] | None:
+        """The links, one for all outputs or one for each; None: found out.
+
+        >>> WiringOptions(link="top-k, identity").known_links
+        ('top-k', 'identity')
+        """
+        known: dict[str, Link] = {link: link for link in LINKS}
+        words = [] if self.link is None else [word.strip() for word in self.link.split(",")]
+        return tuple(known[word] for word in words) if words and all(word in known for word in words) else None
 
     def deciding(self) -> tuple[object, ...]:
         """The options that decide the answer, for a fingerprint; time and threads do not."""

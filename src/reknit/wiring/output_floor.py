@@ -7,7 +7,6 @@ inputs, or 8 times half a unit in the last place of the largest recorded number,
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -19,30 +18,29 @@ from torch.func import functional_call
 
 from reknit.errors import TableError
 from reknit.skeleton.guess_inputs import first_line
+from reknit.wiring.observed import Misfit
 from reknit.wiring.recording import Recording, tensors_in
-
-TOLERANCE = 8.0
 
 
 @dataclass(frozen=True)
 class OutputFloor:
-    """The error of one placement, and what rounding explains of it; all numbers in units of the rounding.
+    """The error of one placement, and what rounding explains of it.
 
     Attributes:
-        largest: the largest error as a share of the tolerance; at most 1: rounding explains everything.
-        rounding: root mean square of the rounding of a float32 pass, by tensor of the answer, in its own units.
-        tolerance: the largest error that rounding explains, by tensor of the answer, in its own units.
-        max_abs: the largest error, by tensor of the answer, in its own units.
-        mse: mean squared error, by tensor of the answer, in its own units.
-        count: numbers compared.
+        parts: for each tensor of the answer, in its own units.
     """
 
-    largest: float
-    rounding: tuple[float, ...]
-    tolerance: tuple[float, ...]
-    max_abs: tuple[float, ...]
-    mse: tuple[float, ...]
-    count: int
+    parts: tuple[Misfit, ...]
+
+    @property
+    def largest(self) -> float:
+        """The largest error as a share of the tolerance; at most 1: rounding explains everything."""
+        return max(part.share for part in self.parts)
+
+    @property
+    def contradicted(self) -> int:
+        """Labels that are broken by more than rounding explains."""
+        return sum(part.contradicted for part in self.parts)
 
 
 def state_in(recording: Recording, values: Mapping[str, Tensor], dtype: torch.dtype) -> dict[str, Tensor]:
@@ -71,29 +69,16 @@ def recorded_answers(
             raise TableError(problem, "outputs", "Let the module keep the dtype of its tensors") from error
         finally:
             torch.set_default_dtype(usual)
-    return [link.recorded(answer) for link, answer in zip(recording.links, answers, strict=True)]
+    return [part.recorded(answer) for part, answer in zip(recording.observed, answers, strict=True)]
 
 
-def output_floor(recording: Recording, values: Mapping[str, Tensor]) -> OutputFloor:
+def output_floor(recording: Recording, values: Mapping[str, Tensor], noise: float = 0.0) -> OutputFloor:
     """The error of the module with these tensors in its slots, against what was recorded."""
-    records = recording.records
     exact, plain = (
         recorded_answers(recording, state_in(recording, values, dtype), dtype)
         for dtype in (torch.float64, torch.float32)
     )
-    rounding, tolerance, max_abs, mse = [], [], [], []
-    for record, full, short in zip(records, exact, plain, strict=True):
-        slip = (short.double() - full).abs()
-        unit = torch.finfo(record.dtype).eps / 2 * float(record.abs().max()) if record.numel() else 0.0
-        error = (record.double() - full).abs()
-        tolerance.append(TOLERANCE * max(float(slip.max()) if slip.numel() else 0.0, unit))
-        rounding.append(max(float(slip.square().mean()) ** 0.5 if slip.numel() else 0.0, unit / 3))
-        max_abs.append(float(error.max()) if error.numel() else 0.0)
-        mse.append(float(error.square().mean()) if error.numel() else 0.0)
-    shares = [
-        error / limit if limit > 0 else (0.0 if error == 0 else float("inf"))
-        for error, limit in zip(max_abs, tolerance, strict=True)
+    found = [
+        part.misfit(full, short, noise) for part, full, short in zip(recording.observed, exact, plain, strict=True)
     ]
-    shares = [float("inf") if math.isnan(share) else share for share in shares]
-    count = sum(record.numel() for record in records)
-    return OutputFloor(max(shares), tuple(rounding), tuple(tolerance), tuple(max_abs), tuple(mse), count)
+    return OutputFloor(tuple(found))

@@ -59,7 +59,7 @@ def place(
     inputs: Sequence[Any],
     outputs: Any,
     *,
-    link: LinkName | None = None,
+    link: LinkName | Sequence[LinkName] | None = None,
     beliefs: Mapping[str, Mapping[str, float]] | None = None,
     ladders: Sequence[Ladder] = (),
     rivals: Sequence[Move] = (),
@@ -78,7 +78,7 @@ def place(
         certain: slots that are touched only if the record cannot be reproduced otherwise: certain, or as good as.
         inputs: positional arguments of the module; the first axis of every tensor runs over the inputs.
         outputs: what it answered, in the same nest of tensors.
-        link: what lies between answer and record; None: found out.
+        link: what lies between answer and record, one for all outputs or one for each; None: found out.
         beliefs: slot -> tensor -> how likely, up to a factor, where something is known; None: from the numbers alone.
         ladders: rungs of slots that may be exchanged as a whole, tensors too large for mixtures above all.
         rivals: moves from the given placement to others that may be as right, the likeliest first.
@@ -89,7 +89,7 @@ def place(
 
     Raises:
         PileError: the pools do not fit the placement.
-        TableError: the outputs do not fit the module, or are labels.
+        TableError: the outputs do not fit the module, or can be read in two ways.
     """
     began = time.perf_counter()
     check_pools(pools, tensors, placement)
@@ -121,8 +121,9 @@ def place(
             began=began,
         )
 
-    search = search_from(certain, began + CERTAIN_SHARE * (deadline - began) if certain else deadline)
-    if not run(search) and any(len(pool.slots) > 1 and set(pool.slots) & set(certain) for pool in pools):
+    held_back = any(len(pool.slots) > 1 and set(pool.slots) & set(certain) for pool in pools)
+    search = search_from(certain, began + CERTAIN_SHARE * (deadline - began) if held_back else deadline)
+    if not run(search) and held_back:
         search = _opened(search, search_from((), deadline))  # something that passed for certain must be wrong
     if len(search.stages) > 1:
         search.note("found", search.error(search.placement))

@@ -41,6 +41,7 @@ def assign(
         most_rounds: None: no limit.
     """
     noise, stalls, rounds = FIRST_NOISE, 0, 0
+    label_noise = search.recording.label_noise
     while search.mixed and stalls < 2 and rounds != most_rounds and not search.late:
         rounds += 1
         model = tensor_effects(
@@ -49,11 +50,13 @@ def assign(
         effects = [part.numpy() for part in model.effects]
         residual = model.residual.double().numpy()
         power = float(np.square(residual).mean())
+        if label_noise is not None:
+            noise = min(label_noise / max(power, 1e-300), 1e6)
         target = residual + _explained(effects, state.shares)
-        nearly = noise < NEARLY_LINEAR
+        nearly = noise < NEARLY_LINEAR or label_noise is not None
         error, said, shares = _best_step(search, effects, target, state, noise * power, nearly)
         lower = error < state.error
-        if lower:
+        if lower and label_noise is None:
             found = model.residual_of(search.filled(shares)).double().numpy()
             missed = float(np.square(found - target + _explained(effects, shares)).mean()) / max(power, 1e-300)
             noise = float(np.clip(missed * error / state.error, LEAST_NOISE, MOST_NOISE))

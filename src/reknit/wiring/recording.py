@@ -19,7 +19,9 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from reknit.errors import TableError
 from reknit.skeleton.guess_inputs import first_line
-from reknit.wiring.links import LINKS, Link, LinkName, find_link
+from reknit.wiring.links import LinkName
+from reknit.wiring.observed import Observed, ObservedNumbers, ObservedOrder
+from reknit.wiring.readings import observe
 from reknit.wiring.written_out_norms import WrittenOutNorms
 
 Values = Mapping[str, Tensor]
@@ -50,9 +52,7 @@ class Recording:
         module: in eval mode.
         own: what the module holds itself, in float32.
         inputs: positional arguments; the first axis of every tensor runs over the inputs, if rows are independent.
-        links: one for each tensor of the answer.
-        records: what was recorded, per tensor of the answer.
-        known: which numbers of the record count, per tensor of the answer.
+        observed: what was recorded, per tensor of the answer.
         target: the record where the search compares it.
         weight: what differences are multiplied with; 0 where the record is not known.
         independent: whether the answer to an input does not depend on the others.
@@ -61,21 +61,24 @@ class Recording:
     module: nn.Module
     own: Values
     inputs: tuple[Any, ...]
-    links: tuple[Link, ...]
-    records: tuple[Tensor, ...]
-    known: tuple[Tensor, ...]
+    observed: tuple[Observed, ...]
     target: Rows
     weight: Rows
     independent: bool
 
     @classmethod
     def of(
-        cls, module: nn.Module, values: Values, inputs: Sequence[Any], outputs: Any, link: LinkName | None = None
+        cls,
+        module: nn.Module,
+        values: Values,
+        inputs: Sequence[Any],
+        outputs: Any,
+        link: LinkName | Sequence[LinkName] | None = None,
     ) -> Recording:
-        """A recording; ``values`` are tensors for all slots, however placed.
+        """A recording; ``values`` are tensors for all slots, however placed; ``link``: of all outputs, or of each.
 
         Raises:
-            TableError: the outputs are not of the shapes that the module answers in, or labels.
+            TableError: the outputs are not what the module answers, nor the order of it, or they are undefined.
         """
         own = {key: single(value) for key, value in module.state_dict().items() if not value.is_meta}
         inputs = tuple(single(x) for x in inputs)
@@ -85,34 +88,25 @@ class Recording:
             with torch.no_grad():
                 answers = tensors_in(functional_call(module, dict(values), inputs))
                 independent = _independent(module, values, inputs, answers)
+                bounded = _bounded(module, values, inputs, answers)
         except (RuntimeError, TypeError, IndexError) as error:
             problem = f"the module fails on them: {first_line(error)}"
             raise TableError(problem, "inputs", "Record the arguments of the module, in their order") from error
         if len(answers) != len(records):
             problem = f"{len(records)} recorded tensors, but the module answers with {len(answers)}"
             raise TableError(problem, "outputs", "Record all of its answer, or wrap the module")
-        for answer, record in zip(answers, records, strict=True):
-            if record.is_floating_point() and answer.shape != record.shape:
-                shapes = f"{tuple(record.shape)}, the module answers {tuple(answer.shape)}"
-                raise TableError(f"recorded in the shape {shapes}", "outputs", "Record what the module answers")
-        names = [link or find_link(a, r) for a, r in zip(answers, records, strict=True)]
-        if "labels" in names:
-            raise TableError("labels alone do not tell how far an answer is off", "outputs", "Record the numbers")
-        if not all(record.is_floating_point() for record in records):
-            raise TableError("whole numbers are no answers of this module", "outputs", "Record the numbers themselves")
-        if not all(bool(record.isfinite().all()) for record in records):
-            problem = "they hold numbers that are infinite or undefined"
-            raise TableError(problem, "outputs", "Record rows and answers that are numbers throughout")
-        links = tuple(LINKS[name] for name in names)
-        known = tuple(link.known(record.float()) for link, record in zip(links, records, strict=True))
-        targets = [link.target(record.float()) for link, record in zip(links, records, strict=True)]
-        total = max(sum(int(which.sum()) for which in known), 1)
-        weights = [
-            which / (target[which].std(correction=0).clamp(min=1e-12) * total**0.5) if which.any() else which.float()
-            for which, target in zip(known, targets, strict=True)
-        ]
-        target, weight = _flat(targets, independent), _flat(weights, independent)
-        return cls(module, own, inputs, links, tuple(records), known, target, weight, independent)
+        links = [link] * len(answers) if link is None or isinstance(link, str) else list(link)
+        if len(links) == 1:
+            links *= len(answers)
+        if len(links) != len(answers):
+            problem = f"{len(links)} links, but the module answers with {len(answers)} tensors"
+            raise TableError(problem, "--link", "Name one for all of them, or one for each")
+        each = zip(answers, records, links, bounded, strict=True)
+        observed = tuple(observe(answer, record, name, bounded=within) for answer, record, name, within in each)
+        total = max(sum(int(part.known.sum()) for part in observed), 1)
+        weights = [part.known / (part.scale * total**0.5) for part in observed]
+        target = _flat([part.target for part in observed], independent)
+        return cls(module, own, inputs, observed, target, _flat(weights, independent), independent)
 
     def __len__(self) -> int:
         """How many rows: one an input, or one in all where inputs depend on each other."""
@@ -125,28 +119,53 @@ class Recording:
         return replace(
             self,
             inputs=tuple(x[rows] if isinstance(x, Tensor) else x for x in self.inputs),
-            records=tuple(record[rows] for record in self.records),
-            known=tuple(which[rows] for which in self.known),
+            observed=tuple(part.some(rows) for part in self.observed),
             target=self.target[rows],
             weight=self.weight[rows],
         )
 
+    def tuned(self, values: Values) -> Recording:
+        """The same, with the temperatures of recorded orders fixed as they are for these tensors."""
+        if not self.has_orders:
+            return self
+        with torch.no_grad():
+            answers = tensors_in(functional_call(self.module, {**self.own, **values}, self.inputs))
+        return replace(self, observed=tuple(p.tuned(a) for p, a in zip(self.observed, answers, strict=True)))
+
+    @property
+    def has_orders(self) -> bool:
+        """Whether of some tensor of the answer only the order was recorded."""
+        return any(isinstance(part, ObservedOrder) for part in self.observed)
+
+    @property
+    def label_noise(self) -> float | None:
+        """The squared deviance of one label, in units of the error, where nothing but orders was recorded.
+
+        That is the noise of a deviance: the likelihood has its own, which is one.
+        """
+        if not all(isinstance(part, ObservedOrder) for part in self.observed):
+            return None
+        return float(self.weight.double().square().mean())
+
     def as_recorded(self, scales: Sequence[float]) -> Recording:
-        """The same, compared where the record was made, in units of a scale for each tensor of the answer."""
-        weights = [torch.full_like(r, 1 / scale).float() for r, scale in zip(self.records, scales, strict=True)]
+        """The same, compared where the record was made, in units of a scale for each tensor; orders do not count."""
+        observed, targets, weights = [], [], []
+        for part, scale in zip(self.observed, scales, strict=True):
+            observed.append(replace(part, link=part.link.as_recorded) if isinstance(part, ObservedNumbers) else part)
+            targets.append(part.numbers.float() if isinstance(part, ObservedNumbers) else part.target)
+            weights.append(part.finite / scale if isinstance(part, ObservedNumbers) else torch.zeros_like(part.target))
         return replace(
             self,
-            links=tuple(link.as_recorded for link in self.links),
-            known=tuple(record.isfinite() for record in self.records),
-            target=_flat([record.float() for record in self.records], self.independent),
+            observed=tuple(observed),
+            target=_flat(targets, self.independent),
             weight=_flat(weights, self.independent),
         )
 
     def answers(self, values: Values) -> Rows:
         """The module's answers where they are compared, times the weights."""
         answers = tensors_in(functional_call(self.module, {**self.own, **values}, self.inputs))
-        linked = [link.compared(a, which) for link, a, which in zip(self.links, answers, self.known, strict=True)]
-        return self.weighted(_flat(linked, self.independent))
+        compared = [part.compared(answer) for part, answer in zip(self.observed, answers, strict=True)]
+        return self.weighted(_flat(compared, self.independent))
 
     def residual(self, values: Values) -> Rows:
         """Recorded minus answered, weighted."""
@@ -198,6 +217,20 @@ def _independent(module: nn.Module, values: Values, inputs: tuple[Any, ...], ans
             ):
                 return False
     return True
+
+
+def _bounded(module: nn.Module, values: Values, inputs: tuple[Any, ...], answers: Sequence[Tensor]) -> list[bool]:
+    """Which tensors of the answer lie from 0 to 1, and still do with tensors three times as large and of other sign."""
+    if not any(_within(answer) for answer in answers):
+        return [False] * len(answers)
+    others = {key: -3 * value if value.is_floating_point() else value for key, value in values.items()}
+    again = tensors_in(functional_call(module, others, inputs))
+    return [_within(answer) and _within(other) for answer, other in zip(answers, again, strict=True)]
+
+
+def _within(answer: Tensor) -> bool:
+    """From 0 to 1, as far as it is defined."""
+    return not bool(((answer < 0) | (answer > 1)).any())
 
 
 def _slack(answer: Tensor) -> float:

@@ -92,7 +92,9 @@ def tensor_effects(
     held = {slot: value for mixture in mixtures for slot, value in mixture.values().items()}
     found: list[list[Tensor]] = [[] for _ in mixtures]
     residuals, asked, weights = [], [], []
-    parts = list(recording.groups(groups, 2 * rows, generator))
+    labels = recording.label_noise is not None  # whose tiny deviances say nothing: the largest are asked
+    tuned = recording.tuned({**values, **held})
+    parts = list(tuned.groups(groups, (4 if labels else 2) * rows, generator))
     for number, part in enumerate(parts):
         leaves = {slot: value.detach().requires_grad_() for slot, value in held.items()}
         answers = part.graph({**values, **leaves}).reshape(-1)
@@ -104,6 +106,10 @@ def tensor_effects(
             directions = torch.zeros(len(numbers), len(answers))
             directions[torch.arange(len(numbers)), numbers] = 1.0
             weights.append(torch.ones(len(numbers)))
+        elif labels:
+            directions = torch.zeros(share, len(answers))
+            directions[torch.arange(share), residual.abs().topk(share).indices] = 1.0
+            weights.append(torch.ones(share))
         else:
             directions = torch.randn(share, len(answers), generator=generator)
             weights.append(torch.full((share,), 1 / max(share, 1)))

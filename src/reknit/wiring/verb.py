@@ -141,7 +141,7 @@ class Run:
             weights.settled,
             record.inputs,
             record.outputs,
-            link=options.known_link,
+            link=options.known_links,
             beliefs=weights.beliefs,
             ladders=weights.ladders,
             rivals=weights.rivals,

@@ -91,7 +91,7 @@ def verify_wiring(
         {key: key for key in tensors},  # a tensor is known by its slot
         record.inputs,
         record.outputs,
-        link=options.known_link,
+        link=options.known_links,
         noise=options.noise or 0.0,
     )
     undecided = proof.free if proof.named else tuple(pool.slots for pool in pools if len(pool.slots) > 1)

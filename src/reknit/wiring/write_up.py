@@ -84,10 +84,11 @@ def _by_outputs(
 def residual_of(floor: OutputFloor) -> dict[str, Any]:
     """The error against recorded outputs, by tensor of the answer, as ``--json`` prints it."""
     return {
-        "mse": list(floor.mse),
-        "max_abs": list(floor.max_abs),
-        "tolerance": list(floor.tolerance),
-        "numbers": floor.count,
+        "mse": [part.mse for part in floor.parts],
+        "max_abs": [part.max_abs for part in floor.parts],
+        "tolerance": [part.tolerance for part in floor.parts],
+        "numbers": sum(part.count for part in floor.parts),
+        "contradicted": floor.contradicted,
     }
 
 
