@@ -27,6 +27,7 @@ from scipy.special import expit
 from bench.reliability import Outcome, outcome_of, save, tables
 from bench.solved_piles import solved
 from reknit.solvers.quadratic_assignment import Placement, Problem, neighbours, solve
+from reknit.wiring.designs import design_of
 from reknit.wiring.joint import Joint
 from reknit.wiring.learned import Learned, as_json, learned
 from reknit.wiring.weights_placement import least_sure
@@ -119,12 +120,13 @@ def logistic_loss(differences: np.ndarray, weight: np.ndarray, beta: np.ndarray)
 
 def committee(names: Sequence[str]) -> Learned:
     """Weights from all these piles, and from all but one."""
-    return committee_of({name: examples(joint(name), np.random.default_rng([0, k])) for k, name in enumerate(names)})
+    piles = {name: joint(name) for name in names}
+    found = {name: examples(pile, np.random.default_rng([0, k])) for k, (name, pile) in enumerate(piles.items())}
+    return committee_of(piles, found, {})
 
 
-def committee_of(found: Examples, kept: dict[frozenset[str], dict[str, float]] | None = None) -> Learned:
+def committee_of(piles: Mapping[str, Joint], found: Examples, kept: dict[frozenset[str], dict[str, float]]) -> Learned:
     """The same from their examples; ``kept`` remembers weights by the piles they are from."""
-    kept = {} if kept is None else kept
 
     def weights(names: frozenset[str]) -> dict[str, float]:
         if names not in kept:
@@ -132,7 +134,8 @@ def committee_of(found: Examples, kept: dict[frozenset[str], dict[str, float]] |
         return kept[names]
 
     whole = frozenset(found)
-    return Learned(weights(whole), tuple(weights(whole - {name}) for name in found), tuple(found))
+    designs = frozenset(design_of(piles[name].skeleton) for name in found)
+    return Learned(weights(whole), tuple(weights(whole - {name}) for name in found), tuple(found), designs)
 
 
 def test(name: str, pile: Joint, evidence: Learned, seed: int) -> Outcome:
@@ -174,7 +177,7 @@ def leave_out(names: Sequence[str], *, whole: bool) -> list[Outcome]:
     outcomes = []
     for name, pile in piles.items():
         others = [each for each in names if each != name and not (whole and architecture(each) == architecture(name))]
-        evidence = committee_of({each: found[each] for each in others}, kept)
+        evidence = committee_of(piles, {each: found[each] for each in others}, kept)
         outcomes.append(test(name, pile, evidence, seed=1))
     return outcomes
 

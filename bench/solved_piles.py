@@ -83,8 +83,7 @@ def like_of(name: str) -> str:
     """What ``--like`` is told to get the skeleton of a network."""
     if name in PUBLISHED:
         return spell_config(PUBLISHED[name][1])
-    family, *rest = name.split("-")
-    if family in MAKERS:
+    if name.split("-", maxsplit=1)[0] in MAKERS:
         return spell_config(TextNet.of(name).config)
     return spell_config(checkpoint(name)[1])
 

@@ -18,6 +18,7 @@ from jaxtyping import Float
 from reknit.skeleton.skeleton import Skeleton
 from reknit.solvers.quadratic_assignment import Placement, climb, margins, solve
 from reknit.wiring.batch_norm_placement import place_chains
+from reknit.wiring.designs import design_of
 from reknit.wiring.joint import Joint
 from reknit.wiring.learned import Learned
 from reknit.wiring.pools import Pool
@@ -95,6 +96,7 @@ def place_by_weights(
     placement, found = dict(chained.placement), dict(chained.margins)
     slots: list[str] = []
     names: list[str] = []
+    lone: list[str] = []
     for pool in (each.without(placement, set(chained.placement)) for each in pools):
         if not pool.slots:
             continue
@@ -104,15 +106,21 @@ def place_by_weights(
         else:
             placement |= zip(pool.slots, pool.tensors, strict=True)
             found |= dict.fromkeys(pool.slots, np.inf if _all_equal(pool, array) else 0.0)
+            lone += [slot for slot in pool.slots if len(pool.slots) == 1 and len(skeleton[slot].shape) > 1]
     climbs: tuple[int, int] = (0, 0)
     ladders: tuple[tuple[tuple[str, ...], ...], ...] = ()
     rivals: tuple[Move, ...] = ()
+    uncalibrated = set(chained.placement)
     if slots:
+        if design_of(skeleton) not in learned.designs:
+            uncalibrated |= set(slots)
+        slots, names = [*slots, *lone], [*names, *(placement[slot] for slot in lone)]  # what is known holds the ends
         joint = Joint(skeleton, slots, [array(name) for name in names])
         problem = joint.problem(learned.weights)
         solution = solve(problem, starts=starts, seed=seed)
         placement |= {slot: names[k] for slot, k in zip(slots, solution.placement, strict=True)}
         found |= dict(zip(slots, least_sure(joint, learned, solution.placement, solution.ends), strict=True))
+        found |= dict.fromkeys(lone, np.inf)
         climbs = len(solution.starts), sum(bool(np.isclose(value, solution.value)) for value in solution.starts)
         ladders = tuple(tuple(tuple(slots[k] for k in rung) for rung in ladder.places) for ladder in joint.ladders)
         rivals = rival_moves(skeleton, slots, problem, solution.placement, solution.ends)
@@ -129,7 +137,7 @@ def place_by_weights(
         placement |= said.placement
         found |= said.margins
         beliefs |= said.beliefs
-    certain = certain_by(found, chained.placement)
+    certain = certain_by(found, uncalibrated)
     likely = frozenset(slot for slot, said in chained.beliefs.items() if said.get(placement[slot], 0.0) >= LIKELY)
     return WeightsPlacement(placement, found, certain, climbs, ladders, beliefs, likely - certain, rivals, around)
 
