@@ -7,6 +7,7 @@ import pytest
 from planted_nets import HAND, PLANTED, place_of, planted
 from traced_nets import BERT, GPT2, LLAMA, RESIDUAL_MLP, built_in, kernels, numbers, pools_of
 
+from reknit.wiring.designs import design_of
 from reknit.wiring.learned import Learned, learned
 from reknit.wiring.pools import Pool
 from reknit.wiring.weights_placement import CERTAIN, certain_by, place_by_weights
@@ -134,6 +135,32 @@ def test_a_pile_of_lone_slots_needs_no_search():
     result = placed(skeleton, numbers(skeleton), learned())
     assert result.climbs == (0, 0)
     assert result.certain == {slot.key for slot in skeleton.slots}
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_matrices_are_certain_only_in_blocks_of_a_design_that_evidence_was_learned_from(known):
+    skeleton = built_in(PLANTED[1])
+    strong = {key: 30 * weight for key, weight in HAND.items()}
+    designs = frozenset({design_of(skeleton)} if known else {("another",)})
+    result = placed(skeleton, planted(skeleton, 1), Learned(strong, (strong,), (), designs))
+    sure = {slot for slot, margin in result.margins.items() if CERTAIN <= margin < math.inf}
+    assert sure
+    assert sure <= result.certain if known else not sure & result.certain
+
+
+def test_a_lone_matrix_holds_the_end_of_the_chain():
+    """Turned over, the chain fits as well, but for the head that reads what the last block writes."""
+    skeleton = built_in(RESIDUAL_MLP)
+    rng = np.random.default_rng(0)
+    tensors = numbers(skeleton)
+    last = tensors["blocks.2.out.weight"]
+    tensors["head.weight"] = (rng.normal(size=(1, last.shape[1])) @ last.T).astype(np.float32)
+    chain = {"gram end>out -1": 1.0}
+    result = placed(skeleton, tensors, Learned(chain, (chain,), ()), seed=1)
+    assert result.margins["head.weight"] == math.inf
+    joint_margins = [result.margins[f"blocks.{k}.out.weight"] for k in range(3)]
+    assert result.placement["blocks.2.out.weight"] == "of blocks.2.out.weight"
+    assert joint_margins[2] > 0
 
 
 def test_certain_from_the_bound_on():
