@@ -40,12 +40,11 @@ def learned() -> Learned:
 
 def from_json(content: Mapping[str, object]) -> Learned:
     """The inverse of ``as_json``."""
-    keys, source, rows = content["keys"], content["learned from"], content["rows"]
-    designs = content["designs"]
-    lists = (keys, source, rows, designs)
-    if not all(isinstance(each, list) for each in lists):
+    keys, source, rows, designs = (content[name] for name in ("keys", "learned from", "rows", "designs"))
+    if not (
+        isinstance(keys, list) and isinstance(source, list) and isinstance(rows, list) and isinstance(designs, list)
+    ):
         raise TypeError("learned.json is damaged")
-    keys, source, rows, designs = lists
     tables = [dict(zip(keys, row, strict=True)) for row in rows]
     return Learned(tables[0], tuple(tables[1:]), tuple(source), frozenset(map(tuple, designs)))
 
