@@ -27,9 +27,9 @@ from reknit.wiring.vector_beliefs import VectorBeliefs, believe, vector_weights
 
 LIKELY = 0.99
 """Belief from which a slot in a chain with BatchNorm is left alone at first."""
-CERTAIN = 4.5
-"""Margin from which a slot is reported certain: above every wrong slot's on nets left out of the learning.
-docs/wiring.md has the table it was read from."""
+CERTAIN, LIKELY_MARGIN = 4.5, 3.0
+"""Margins from which a slot in blocks of a known design is reported certain, and is left alone at first. On nets left
+out of the learning the largest of a wrong slot was 2.6; docs/wiring.md has the tables."""
 
 
 @dataclass(frozen=True)
@@ -139,12 +139,13 @@ def place_by_weights(
         beliefs |= said.beliefs
     certain = certain_by(found, uncalibrated)
     likely = frozenset(slot for slot, said in chained.beliefs.items() if said.get(placement[slot], 0.0) >= LIKELY)
+    likely |= certain_by(found, uncalibrated, LIKELY_MARGIN)
     return WeightsPlacement(placement, found, certain, climbs, ladders, beliefs, likely - certain, rivals, around)
 
 
-def certain_by(margins: Mapping[str, float], uncalibrated: Collection[str]) -> frozenset[str]:
+def certain_by(margins: Mapping[str, float], uncalibrated: Collection[str], bound: float = CERTAIN) -> frozenset[str]:
     """Slots with a margin that leaves no doubt; none of those whose margins are not calibrated."""
-    return frozenset(slot for slot, margin in margins.items() if margin >= CERTAIN and slot not in uncalibrated)
+    return frozenset(slot for slot, margin in margins.items() if margin >= bound and slot not in uncalibrated)
 
 
 def _all_equal(pool: Pool, array: Callable[[str], Float[np.ndarray, ...]]) -> bool:
