@@ -1,9 +1,12 @@
 """Learns what each kind of evidence weighs, from piles whose key is known, and tests it on piles left out.
 
     python -m bench.learn_evidence fit NAME... [--out FILE]         weights from these piles
-    python -m bench.learn_evidence test NAME... --from NAME...      weights from the second list, solved on the first
+    python -m bench.learn_evidence test NAME... [--from NAME...]    weights from the second list (the shipped ones,
+                                                                    where there is none), solved on the first
     python -m bench.learn_evidence leave-out NAME... [--whole]      each net with weights learned from the others, or
                                                                     from other architectures: how often right, by margin
+
+``--out`` keeps the weights, or what ``bench.reliability`` draws.
 
 The true placement is to win against every neighbouring one: logistic regression on the differences of what each kind
 of evidence adds up to (a conditional logit), with a ridge. Margins are then log-odds under that model.
@@ -13,24 +16,27 @@ Neighbours are all exchanges and moves of rungs, and as many placements two to f
 from __future__ import annotations
 
 import argparse
-import itertools
 import json
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-from scipy.optimize import minimize
+from scipy.special import expit
 
+from bench.reliability import Outcome, outcome_of, save, tables
 from bench.solved_piles import solved
 from reknit.solvers.quadratic_assignment import Placement, Problem, neighbours, solve
+from reknit.wiring.designs import design_of
 from reknit.wiring.joint import Joint
-from reknit.wiring.learned import Learned, as_json
+from reknit.wiring.learned import Learned, as_json, learned
 from reknit.wiring.weights_placement import least_sure
 
 RIDGE = 30.0
 PER_PILE = 3000.0
 MOST = 6000
+NEWTON_STEPS = 60
+Examples = Mapping[str, Mapping[str, np.ndarray]]
 
 
 def joint(name: str) -> Joint:
@@ -81,29 +87,59 @@ def fit(found: Sequence[Mapping[str, np.ndarray]]) -> dict[str, float]:
         counts.append(np.full(size, PER_PILE / size))
     differences, weight = np.concatenate(rows), np.concatenate(counts)
 
-    def loss(beta: np.ndarray) -> tuple[float, np.ndarray]:
-        odds = differences @ beta
-        value = weight @ np.logaddexp(0.0, -odds) + 0.5 * RIDGE * beta @ beta
-        slope = -(weight / (1.0 + np.exp(np.clip(odds, -50, 50)))) @ differences + RIDGE * beta
-        return float(value), slope
+    return {
+        key: round(float(value), 4)
+        for key, value in zip(keys, logistic(differences, weight), strict=True)
+        if abs(value) > 1e-4
+    }
 
-    end = minimize(loss, np.zeros(len(keys)), jac=True, method="L-BFGS-B", options={"maxiter": 1000})
-    return {key: round(float(value), 4) for key, value in zip(keys, end.x, strict=True) if abs(value) > 1e-4}
+
+def logistic(differences: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """The least of the ridge-penalised logistic loss, by Newton steps that are halved until they help."""
+    beta = np.zeros(differences.shape[1])
+    value = logistic_loss(differences, weight, beta)
+    for _ in range(NEWTON_STEPS):
+        wrong = expit(-(differences @ beta))
+        slope = RIDGE * beta - differences.T @ (weight * wrong)
+        curved = differences * (weight * wrong * (1 - wrong))[:, None]
+        curvature = curved.T @ differences + RIDGE * np.eye(len(beta))
+        step = np.linalg.solve(curvature, slope)
+        size, before = 1.0, value
+        while (value := logistic_loss(differences, weight, beta - size * step)) > before and size > 1e-6:
+            size /= 2
+        beta = beta - size * step
+        if before - value < 1e-9 * max(before, 1.0):
+            break
+    return beta
+
+
+def logistic_loss(differences: np.ndarray, weight: np.ndarray, beta: np.ndarray) -> float:
+    """What ``logistic`` makes least."""
+    return float(weight @ np.logaddexp(0.0, -(differences @ beta)) + 0.5 * RIDGE * beta @ beta)
 
 
 def committee(names: Sequence[str]) -> Learned:
     """Weights from all these piles, and from all but one."""
-    return committee_of({name: examples(joint(name), np.random.default_rng([0, k])) for k, name in enumerate(names)})
+    piles = {name: joint(name) for name in names}
+    found = {name: examples(pile, np.random.default_rng([0, k])) for k, (name, pile) in enumerate(piles.items())}
+    return committee_of(piles, found, {})
 
 
-def committee_of(found: Mapping[str, Mapping[str, np.ndarray]]) -> Learned:
-    """The same from their examples."""
-    members = [fit([found[each] for each in found if each != name]) for name in found]
-    return Learned(fit(list(found.values())), tuple(members), tuple(found))
+def committee_of(piles: Mapping[str, Joint], found: Examples, kept: dict[frozenset[str], dict[str, float]]) -> Learned:
+    """The same from their examples; ``kept`` remembers weights by the piles they are from."""
+
+    def weights(names: frozenset[str]) -> dict[str, float]:
+        if names not in kept:
+            kept[names] = fit([found[name] for name in found if name in names])
+        return kept[names]
+
+    whole = frozenset(found)
+    designs = frozenset(design_of(piles[name].skeleton) for name in found)
+    return Learned(weights(whole), tuple(weights(whole - {name}) for name in found), tuple(found), designs)
 
 
-def test(name: str, pile: Joint, evidence: Learned, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Solve a shuffled pile and say how much is right; returns the margins of the repeated slots and who is right."""
+def test(name: str, pile: Joint, evidence: Learned, seed: int) -> Outcome:
+    """Solve a shuffled pile and say how much is right."""
     started = time.perf_counter()
     mixed = np.arange(len(pile.keys))
     rng = np.random.default_rng(seed)
@@ -114,22 +150,22 @@ def test(name: str, pile: Joint, evidence: Learned, seed: int) -> tuple[np.ndarr
     truth = np.argsort(mixed)
     found = solve(problem, starts=16, seed=seed)
     margin = np.array(least_sure(shuffled, evidence, found.placement, found.ends))
+    outcome = outcome_of(name, shuffled, evidence, found, margin, truth)
     seconds = time.perf_counter() - started
-    counted = [k for k, key in enumerate(pile.keys) if pile.skeleton[key].index and np.isfinite(margin[k])]
-    right = (found.placement == truth)[counted]
-    margin = margin[counted]
+    right, wrong = outcome.margins[outcome.right], outcome.margins[~outcome.right]
     print(
-        f"{name}: {right.sum()} of {len(right)} right; E {found.value:.1f}, of the truth {problem.value(truth):.1f}, "
+        f"{name}: {len(right)} of {len(outcome.right)} right, edges {outcome.edge_right.sum()} of "
+        f"{len(outcome.edge_right)}; E {found.value:.1f}, of the truth {problem.value(truth):.1f}, "
         f"{sum(np.isclose(found.starts, found.value))} of {len(found.starts)} climbs end there, {seconds:.1f} s; "
-        f"margins right: median {np.median(margin[right] if right.any() else np.nan):.2f}; "
-        f"wrong: most {margin[~right].max() if not right.all() else np.nan:.2f}",
+        f"margins right: median {np.median(right if right.size else np.nan):.2f}; "
+        f"wrong: most {wrong.max(initial=-np.inf):.2f}, edges {outcome.worst_edge:.2f}",
         flush=True,
     )
-    return margin, right
+    return outcome
 
 
-def leave_out(names: Sequence[str], *, whole: bool) -> None:
-    """Every net with evidence learned from the others, and the share that is right by margin.
+def leave_out(names: Sequence[str], *, whole: bool) -> list[Outcome]:
+    """Every net with evidence learned from the others.
 
     Args:
         names: the piles.
@@ -137,17 +173,13 @@ def leave_out(names: Sequence[str], *, whole: bool) -> None:
     """
     piles = {name: joint(name) for name in names}
     found = {name: examples(pile, np.random.default_rng([0, k])) for k, (name, pile) in enumerate(piles.items())}
-    ends = []
+    kept: dict[frozenset[str], dict[str, float]] = {}
+    outcomes = []
     for name, pile in piles.items():
         others = [each for each in names if each != name and not (whole and architecture(each) == architecture(name))]
-        ends.append(test(name, pile, committee_of({each: found[each] for each in others}), seed=1))
-    margin, right = (np.concatenate(part) for part in zip(*ends, strict=True))
-    print(f"all: {right.sum()} of {len(right)} right\nmargin         slots  right  share")
-    for low, high in itertools.pairwise((-np.inf, 0.0, 0.5, 1.0, 1.5, 2.0, 2.5, 3.0, 4.5, 6.0, np.inf)):
-        inside = (margin >= low) & (margin < high)
-        if inside.any():
-            share = right[inside].mean()
-            print(f"{low:5.2f} to {high:5.2f}  {inside.sum():5d}  {right[inside].sum():5d}  {share:.3f}")
+        evidence = committee_of(piles, {each: found[each] for each in others}, kept)
+        outcomes.append(test(name, pile, evidence, seed=1))
+    return outcomes
 
 
 def architecture(name: str) -> str:
@@ -169,11 +201,13 @@ def main(argv: list[str] | None = None) -> None:
         (asked.out.write_text(text + "\n", encoding="utf-8") if asked.out else print(text))
         return
     if asked.what == "leave-out":
-        leave_out(asked.names, whole=asked.whole)
-        return
-    evidence = committee(asked.source)
-    for name in asked.names:
-        test(name, joint(name), evidence, seed=1)
+        outcomes = leave_out(asked.names, whole=asked.whole)
+    else:
+        evidence = committee(asked.source) if asked.source else learned()
+        outcomes = [test(name, joint(name), evidence, seed=1) for name in asked.names]
+    tables(outcomes)
+    if asked.out:
+        save(outcomes, asked.out)
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
     solved(NAME) -> (skeleton, slots, their tensors)
 
 NAME is rxnfp, minilm, antiberty or a conv net of ``bench.conv_nets`` (in the folder named by REKNIT_CHECKPOINTS, where
-the packages lie unpacked by name), or ARCHITECTURE-LAYERS-SEED for a net of ``bench.text_nets``.
+the packages lie unpacked by name), or the name of a net of ``bench.text_nets``.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import torch
 from safetensors.torch import load_file
 
 from bench.conv_nets import efficientnet_lite, preact_digits, splice_ai
-from bench.text_nets import MAKERS, config, trained
+from bench.text_nets import MAKERS, TextNet, trained
 from reknit.architectures.configs.bert import BertConfig
 from reknit.architectures.registry import Config
 from reknit.architectures.spelling import spell_config
@@ -75,7 +75,7 @@ def checkpoint(name: str) -> tuple[Any, Config]:
         return efficientnet_lite(int(rest[0].removeprefix("lite")), CHECKPOINTS)
     if family == "preact":
         return preact_digits(int(rest[0]), int(rest[1]))
-    net, settings = trained(family, int(rest[1]), int(rest[0]))
+    net, settings = trained(name)
     return net.state_dict(), settings
 
 
@@ -83,9 +83,8 @@ def like_of(name: str) -> str:
     """What ``--like`` is told to get the skeleton of a network."""
     if name in PUBLISHED:
         return spell_config(PUBLISHED[name][1])
-    family, *rest = name.split("-")
-    if family in MAKERS:
-        return spell_config(config(family, int(rest[0])))
+    if name.split("-", maxsplit=1)[0] in MAKERS:
+        return spell_config(TextNet.of(name).config)
     return spell_config(checkpoint(name)[1])
 
 

@@ -1,6 +1,9 @@
 """Small transformers trained on text that ships with Python, for the benches and for learning what evidence weighs.
 
-    python -m bench.text_nets ARCHITECTURE SEED [LAYERS]      trains one, unless it lies in bench/out/nets
+    python -m bench.text_nets NAME...      trains those that do not lie in bench/out/nets
+
+NAME is ARCHITECTURE-LAYERS-SEED, with -wWIDTH and -sSTEPS behind it where these are not 96 and 800: ``bert-4-7-w144``,
+``gpt2-6-8-s80``; -s0 is untrained.
 
 Bytes of the topics of ``pydoc`` (0.7 MB of English). gpt2 and llama name the next byte, bert a masked one.
 """
@@ -9,7 +12,7 @@ from __future__ import annotations
 
 import sys
 import time
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -47,22 +50,46 @@ def text() -> torch.Tensor:
     return torch.from_numpy(np.frombuffer(joined, dtype=np.uint8).astype(np.int64))
 
 
-def trained(architecture: str, seed: int, layers: int = 6) -> tuple[nn.Module, Any]:
+@dataclass(frozen=True)
+class TextNet:
+    """What a name says."""
+
+    architecture: str
+    layers: int
+    seed: int
+    width: int = 96
+    steps: int = STEPS
+
+    @classmethod
+    def of(cls, name: str) -> TextNet:
+        """Parse a name."""
+        architecture, layers, seed, *rest = name.split("-")
+        more = {"w": "width", "s": "steps"}
+        return cls(architecture, int(layers), int(seed), **{more[part[0]]: int(part[1:]) for part in rest})
+
+    @property
+    def config(self) -> Any:
+        """Of the architecture."""
+        return config(self.architecture, self.layers, self.width)
+
+
+def trained(name: str) -> tuple[nn.Module, Any]:
     """A trained net and its config, from the cache or trained now (one to two minutes)."""
-    settings = config(architecture, layers)
-    path = OUT / "nets" / f"{architecture}-{layers}-{seed}.safetensors"
-    torch.manual_seed(seed)
-    net = MAKERS[architecture](settings)
+    asked = TextNet.of(name)
+    path = OUT / "nets" / f"{name}.safetensors"
+    torch.manual_seed(asked.seed)
+    net = MAKERS[asked.architecture](asked.config)
     if path.exists():
         net.load_state_dict(load_file(path), strict=False)
     else:
         started = time.perf_counter()
-        loss = train(net, architecture, seed)
+        loss = train(net, asked.architecture, asked.seed, asked.steps)
         path.parent.mkdir(parents=True, exist_ok=True)
         save_file({key: tensor.contiguous() for key, tensor in untied(net).items()}, path)
-        print(f"{path.stem}: loss {loss:.3f} after {STEPS} steps, {time.perf_counter() - started:.0f} s", flush=True)
-        print(f"   {asdict(settings)}", flush=True)
-    return net.eval(), settings
+        seconds = time.perf_counter() - started
+        print(f"{name}: loss {loss:.3f} after {asked.steps} steps, {seconds:.0f} s", flush=True)
+        print(f"   {asdict(asked.config)}", flush=True)
+    return net.eval(), asked.config
 
 
 def untied(net: nn.Module) -> dict[str, torch.Tensor]:
@@ -72,16 +99,16 @@ def untied(net: nn.Module) -> dict[str, torch.Tensor]:
     return {key: tensor for key, tensor in state.items() if kept.setdefault(tensor.data_ptr(), key) == key}
 
 
-def train(net: nn.Module, architecture: str, seed: int) -> float:
-    """AdamW with warm-up and cosine decay; the mean loss of the last 50 steps, in nats a byte."""
+def train(net: nn.Module, architecture: str, seed: int, steps: int = STEPS) -> float:
+    """AdamW with warm-up and cosine decay; the mean loss of the last 50 steps, in nats a byte, NaN of none."""
     data = text()
     generator = torch.Generator().manual_seed(seed)
     initialise(net, generator)
     optimiser = torch.optim.AdamW(net.parameters(), lr=2e-3, weight_decay=0.05, betas=(0.9, 0.98))
     losses: list[float] = []
-    for step in range(STEPS):
+    for step in range(steps):
         for group in optimiser.param_groups:
-            group["lr"] = 2e-3 * min((step + 1) / 50, 0.5 * (1 + np.cos(np.pi * step / STEPS)) + 0.02)
+            group["lr"] = 2e-3 * min((step + 1) / 50, 0.5 * (1 + np.cos(np.pi * step / steps)) + 0.02)
         starts = torch.randint(len(data) - LENGTH - 1, (BATCH,), generator=generator)
         rows = torch.stack([data[s : s + LENGTH + 1] for s in starts])
         loss = loss_of(net, architecture, rows, generator)
@@ -90,7 +117,7 @@ def train(net: nn.Module, architecture: str, seed: int) -> float:
         nn.utils.clip_grad_norm_(net.parameters(), 1.0)
         optimiser.step()
         losses.append(loss.item())
-    return float(np.mean(losses[-50:]))
+    return float(np.mean(losses[-50:])) if losses else float("nan")
 
 
 def initialise(net: nn.Module, generator: torch.Generator) -> None:
@@ -113,9 +140,9 @@ def loss_of(net: nn.Module, architecture: str, rows: torch.Tensor, generator: to
 
 
 def main(argv: list[str]) -> None:
-    """Train one net."""
-    architecture, seed, *rest = argv
-    trained(architecture, int(seed), *map(int, rest))
+    """Train these nets."""
+    for name in argv:
+        trained(name)
 
 
 if __name__ == "__main__":

@@ -43,6 +43,35 @@ def test_the_ends_of_bert():
     assert told(built_in(BERT), "pooler.") == {("dense.weight", "end", 4, (0, 12))}
 
 
+HEADS = f"{BERT},mlm_head=true,pooled_heads=a:3-b:2"
+
+
+def test_what_a_pooler_makes_of_the_stream_is_read_by_its_heads():
+    ends = {
+        (face.slot, face.kind, face.stream, face.reads, face.axis)
+        for face in find_faces(built_in(HEADS))
+        if face.kind in ("pooled", "head")
+    }
+    units = "bert.pooler.dense"
+    assert ends == {
+        ("bert.pooler.dense.weight", "pooled", units, False, 0),
+        ("cls.a.weight", "head", units, True, 1),
+        ("cls.b.weight", "head", units, True, 1),
+    }
+
+
+@pytest.mark.parametrize(
+    ("like", "slot", "depth"),
+    [(HEADS, "bert.embeddings.word_embeddings.weight", 5), (GPT2, "transformer.wte.weight", 4)],
+)
+def test_a_tied_embedding_writes_at_the_start_and_reads_at_the_end(like, slot, depth):
+    faces = [face for face in find_faces(built_in(like)) if face.slot == slot]
+    assert [(face.kind, face.reads, face.depth, face.axis) for face in faces] == [
+        ("source", False, -1, 1),
+        ("end", True, depth, 1),
+    ]
+
+
 @pytest.mark.parametrize("transposed", [True, False])
 def test_a_fused_matrix_has_three_faces_in_both_layouts(transposed):
     skeleton = built_in(f"{GPT2},transposed={str(transposed).lower()}")

@@ -114,7 +114,7 @@ def test_labels_that_never_differ_carry_nothing():
 
 def test_equal_tensors_are_undecided_and_alike_ones_too(monkeypatch):
     monkeypatch.setattr(output_proof, "record_bits", lambda *_: 1e9)
-    for change, effect in ((0.0, "leave the function as it is"), (1e-6, "change too little")):
+    for change, effect in ((0.0, "hold identical copies"), (1e-6, "change too little")):
         world = World(0, 0.0, 400)
         world.tensors["bias 2"] = world.tensors["bias 0"] + change
         state = {**world.module.state_dict(), **{slot: world.tensors[name] for slot, name in world.truth.items()}}

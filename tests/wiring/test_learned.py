@@ -17,12 +17,13 @@ TABLE = st.dictionaries(st.sampled_from("abcdef"), WEIGHT)
 
 @given(TABLE, st.lists(TABLE, max_size=3))
 def test_what_is_written_is_read_again(weights, committee):
-    before = Learned(weights, tuple(committee), tuple(f"net {k}" for k in range(len(committee))))
+    designs = frozenset({("a < b", "c"), ()})
+    before = Learned(weights, tuple(committee), tuple(f"net {k}" for k in range(len(committee))), designs)
     after = from_json(json.loads(json.dumps(as_json(before))))
     keys = {key for table in (weights, *committee) for key in table}
     for old, new in zip((weights, *committee), (after.weights, *after.committee), strict=True):
         assert {key: old.get(key, 0.0) for key in keys} == new
-    assert after.source == before.source
+    assert (after.source, after.designs) == (before.source, before.designs)
 
 
 def test_the_weights_that_reknit_comes_with_have_a_member_for_every_pile_left_out():
@@ -49,12 +50,12 @@ def test_they_speak_of_nearly_all_relations_of_transformers(like):
     assert len(inner & learned().weights.keys()) >= 0.9 * len(inner)
 
 
-@pytest.mark.parametrize("damaged", [{"keys": {}}, {"learned from": "a"}, {"rows": None}])
+@pytest.mark.parametrize("damaged", [{"keys": {}}, {"learned from": "a"}, {"rows": None}, {"designs": 1}])
 def test_a_damaged_file_is_refused(damaged):
     with pytest.raises(TypeError, match=r"learned\.json is damaged"):
-        from_json({"keys": ["a"], "learned from": ["b"], "rows": [[1.0]], **damaged})
+        from_json({"keys": ["a"], "learned from": ["b"], "rows": [[1.0]], "designs": [], **damaged})
 
 
 def test_a_row_of_another_length_is_refused():
     with pytest.raises(ValueError, match="zip"):
-        from_json({"keys": ["a", "b"], "learned from": [], "rows": [[1.0]]})
+        from_json({"keys": ["a", "b"], "learned from": [], "rows": [[1.0]], "designs": []})

@@ -7,9 +7,10 @@ import pytest
 from planted_nets import HAND, PLANTED, place_of, planted
 from traced_nets import BERT, GPT2, LLAMA, RESIDUAL_MLP, built_in, kernels, numbers, pools_of
 
+from reknit.wiring.designs import design_of
 from reknit.wiring.learned import Learned, learned
 from reknit.wiring.pools import Pool
-from reknit.wiring.weights_placement import CERTAIN, certain_by, place_by_weights
+from reknit.wiring.weights_placement import CERTAIN, LIKELY_MARGIN, certain_by, place_by_weights
 
 BY_HAND = Learned(HAND, (HAND,), ("by hand",))
 
@@ -136,6 +137,41 @@ def test_a_pile_of_lone_slots_needs_no_search():
     assert result.certain == {slot.key for slot in skeleton.slots}
 
 
+@pytest.mark.parametrize("known", [True, False])
+@pytest.mark.parametrize("aim", [(CERTAIN + LIKELY_MARGIN) / 2, 2 * CERTAIN])
+def test_matrices_are_certain_or_likely_only_in_blocks_of_a_design_that_evidence_was_learned_from(known, aim):
+    skeleton = built_in(PLANTED[1])
+    tensors = planted(skeleton, 1)
+    plain = [margin for margin in placed(skeleton, tensors, BY_HAND).margins.values() if 0 < margin < math.inf]
+    scaled = {key: weight * aim / float(np.median(plain)) for key, weight in HAND.items()}
+    designs = frozenset({design_of(skeleton)} if known else {("another",)})
+    result = placed(skeleton, tensors, Learned(scaled, (scaled,), (), designs))
+    sure = {slot for slot, margin in result.margins.items() if aim * 0.99 < margin < math.inf}
+    assert sure
+    if aim > CERTAIN:
+        assert sure <= result.certain if known else not sure & result.settled
+    else:
+        nearly = {slot for slot in sure if result.margins[slot] < CERTAIN}
+        assert nearly
+        assert nearly <= result.likely if known else not result.likely
+
+
+def test_a_lone_matrix_holds_the_end_of_the_chain():
+    """Turned over, the chain fits as well, but for the head that reads what the last block writes."""
+    skeleton = built_in(RESIDUAL_MLP)
+    rng = np.random.default_rng(0)
+    tensors = numbers(skeleton)
+    last = tensors["blocks.2.out.weight"]
+    tensors["head.weight"] = (rng.normal(size=(1, last.shape[1])) @ last.T).astype(np.float32)
+    chain = {"gram end>out -1": 1.0}
+    result = placed(skeleton, tensors, Learned(chain, (chain,), ()), seed=1)
+    assert result.margins["head.weight"] == math.inf
+    joint_margins = [result.margins[f"blocks.{k}.out.weight"] for k in range(3)]
+    assert result.placement["blocks.2.out.weight"] == "of blocks.2.out.weight"
+    assert joint_margins[2] > 0
+
+
 def test_certain_from_the_bound_on():
     margins = {"a": CERTAIN, "b": CERTAIN - 1e-9, "c": math.inf, "d": -1.0, "e": 2 * CERTAIN}
     assert certain_by(margins, {"e"}) == {"a", "c"}
+    assert certain_by(margins, {"e"}, LIKELY_MARGIN) == {"a", "b", "c"}

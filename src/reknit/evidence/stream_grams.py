@@ -26,6 +26,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 ENTRIES = 150_000  # entries above the diagonal that are compared; the correlation's own error is then below 0.003
+ROOM = 32_000_000  # numbers that are multiplied at once
 
 
 def gram_direction(matrix: Float[np.ndarray, "stream rest"]) -> Float[np.ndarray, " entries"]:
@@ -40,8 +41,9 @@ def gram_direction(matrix: Float[np.ndarray, "stream rest"]) -> Float[np.ndarray
     else:
         first, second = _drawn_pairs(width)
         entries = np.empty(ENTRIES, dtype=np.float32)
-        for k in range(0, ENTRIES, 8192):
-            part = slice(k, k + 8192)
+        step = max(1, ROOM // matrix.shape[1])
+        for k in range(0, ENTRIES, step):
+            part = slice(k, k + step)
             entries[part] = np.einsum("er,er->e", matrix[first[part]], matrix[second[part]])
     entries = entries - entries.sum(dtype=np.float64) / max(entries.size, 1)
     length = float(np.linalg.norm(entries))

@@ -9,7 +9,9 @@ q, k, v matrix has three. Its kind is read off the skeleton's groups, never off 
     gate        the one of the two that goes through the activation
     query, key  readers that share their innermost units with each other and with no out; attention says which is which
     source      what else writes: embeddings, stems
-    end         what else reads: poolers, heads
+    end         what else reads: poolers, heads; and an embedding that is tied to the output, where it reads
+    pooled      the other side of an end, where matrices read what it makes of the stream
+    head        what reads that; the units between the two are a stream of their own
 
 The depth counts sub-blocks: how many writers have added to the stream on the longest way to it.
 """
@@ -17,12 +19,12 @@ The depth counts sub-blocks: how many writers have added to the stream on the lo
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from reknit.skeleton.skeleton import Group, Member, Skeleton, Use
 
-KINDS = ("query", "key", "value", "attention out", "in", "gate", "out", "source", "end")
+KINDS = ("query", "key", "value", "attention out", "in", "gate", "out", "source", "end", "pooled", "head")
 
 
 @dataclass(frozen=True)
@@ -62,8 +64,7 @@ def find_faces(skeleton: Skeleton) -> tuple[Face, ...]:
     for group in _streams(skeleton):
         for member in group.members:
             slot = skeleton[member.slot]
-            whole = (member.start, member.outer, member.inner, member.gap) == (0, 1, 1, 0)
-            if len(slot.shape) < 2 or member.role not in ("reads", "writes") or not whole:
+            if len(slot.shape) < 2 or member.role not in ("reads", "writes") or not _is_whole(member):
                 continue
             rest = 1 - member.axis if member.axis < 2 else -1
             reads = member.role == "reads"
@@ -73,8 +74,50 @@ def find_faces(skeleton: Skeleton) -> tuple[Face, ...]:
             for part in _parts(found, slot.shape[rest]):
                 units, heads = _units(found, part)
                 faces.append(replace(draft, part=part, units=units, heads=heads))
-    faces.sort(key=lambda face: (face.depth, not face.reads))
-    return tuple(_named(faces, _players(skeleton)))
+    faces.sort(key=_in_passing)
+    faces = _named(faces, _players(skeleton))
+    more = [*_tied(skeleton, faces), *_behind_ends(skeleton, faces, depths)]
+    return tuple(sorted([*faces, *more], key=_in_passing))
+
+
+def _in_passing(face: Face) -> tuple[int, bool]:
+    return face.depth, not face.reads
+
+
+def _tied(skeleton: Skeleton, faces: Sequence[Face]) -> list[Face]:
+    """Embeddings where a later product with them reads the stream."""
+    found = []
+    steps = _depths_of_steps(skeleton)
+    for face in faces:
+        uses = [use for use in skeleton.uses if face.slot in use.slots.values()]
+        if face.kind == "source" and face.axis == 1 and uses[0].operation == "embedding":
+            reading = [use for use in uses if use.operation == "linear" and use.slots.get("weight") == face.slot]
+            found += [replace(face, kind="end", reads=True, depth=steps[use.step]) for use in reading[:1]]
+    return found
+
+
+def _behind_ends(skeleton: Skeleton, faces: Sequence[Face], depths: Mapping[str, int]) -> list[Face]:
+    """The other sides of ends, and the matrices that read there."""
+    found = []
+    streams = {group.name for group in _streams(skeleton)}
+    groups = {group.name: group for group in skeleton.groups}
+    for face in faces:
+        if face.kind != "end" or not face.units or face.units in streams or face.axis > 1:
+            continue
+        readers = [member for member in groups[face.units].members if member.role == "reads" and _is_whole(member)]
+        readers = [member for member in readers if len(skeleton[member.slot].shape) == 2]
+        if readers and face.part == (0, skeleton[face.slot].shape[face.rest]):
+            sides = [(face.slot, "pooled", False, face.rest)]
+            sides += [(member.slot, "head", True, member.axis) for member in readers]
+            found += [
+                Face(slot, kind, face.units, reads, depths[slot], axis, 1 - axis, (0, skeleton[slot].shape[1 - axis]))
+                for slot, kind, reads, axis in sides
+            ]
+    return found
+
+
+def _is_whole(member: Member) -> bool:
+    return (member.start, member.outer, member.inner, member.gap) == (0, 1, 1, 0)
 
 
 def _streams(skeleton: Skeleton) -> list[Group]:
@@ -115,6 +158,16 @@ def _units(found: Sequence[tuple[str, int, Member]], part: tuple[int, int]) -> t
 
 def _depths(skeleton: Skeleton) -> dict[str, int]:
     """Slot -> how many writers have added to a stream before its first use."""
+    steps = _depths_of_steps(skeleton)
+    found: dict[str, int] = {}
+    for use in skeleton.uses:
+        for key in use.slots.values():
+            found.setdefault(key, steps[use.step])
+    return {slot.key: found.get(slot.key, -1) for slot in skeleton.slots}
+
+
+def _depths_of_steps(skeleton: Skeleton) -> dict[int, int]:
+    """The same for every use."""
     streams = {group.name for group in _streams(skeleton)}
     writes = {
         member.slot
@@ -124,13 +177,10 @@ def _depths(skeleton: Skeleton) -> dict[str, int]:
         if member.role == "writes" and len(skeleton[member.slot].shape) > 1
     }
     depth: dict[int, int] = {}
-    found: dict[str, int] = {}
     for use in skeleton.uses:
         before = [depth[step] + _adds(skeleton.uses[step], writes) for step in use.sources]
         depth[use.step] = max(before, default=-1)
-        for key in use.slots.values():
-            found.setdefault(key, depth[use.step])
-    return {slot.key: found.get(slot.key, -1) for slot in skeleton.slots}
+    return depth
 
 
 def _adds(use: Use, writes: set[str]) -> int:

@@ -20,6 +20,7 @@ from jaxtyping import Float, Int
 from reknit.evidence.product_traces import excess, trace_ratios
 from reknit.evidence.standardise import standardised
 from reknit.evidence.stream_grams import gram_correlations, gram_direction, noise
+from reknit.evidence.unit_grams import unit_gram_scores
 from reknit.evidence.unit_norms import strength_correlations, unit_strengths
 from reknit.skeleton.skeleton import Skeleton
 from reknit.solvers.quadratic_assignment import Ladder, Problem, Term
@@ -96,8 +97,7 @@ class Joint:
         if (item, layout, scrambled) not in self._grams:
             matrix = layout.by_stream(self.tensors[item])
             if scrambled:
-                seed = zlib.crc32((self.tensors[item] > 0).tobytes())  # neither order in the pile nor size may matter
-                matrix = matrix[np.random.default_rng(seed).permutation(len(matrix))]
+                matrix = matrix[np.random.default_rng(_seed(self.tensors[item])).permutation(len(matrix))]
             self._grams[item, layout, scrambled] = gram_direction(matrix)
         return self._grams[item, layout, scrambled]
 
@@ -123,7 +123,7 @@ class Joint:
         return standardised(gram_correlations(first, second), chance, same=left.shape == right.shape)
 
     def _unit_relations(self) -> list[Relation]:
-        """Product traces and unit norms: pairs of faces of one depth that share their innermost units."""
+        """Product traces, unit norms and unit Grams: pairs of faces of one depth that share their innermost units."""
         found: dict[tuple[str, str, Layout, Layout], list[tuple[int, int]]] = defaultdict(list)
         parts: dict[tuple[str, str, Layout, Layout], tuple[Face, Face]] = {}
         for first, second in itertools.combinations(self.faces, 2):
@@ -148,13 +148,16 @@ class Joint:
         left, right = layout_of(self.skeleton, first), layout_of(self.skeleton, second)
         labels = shared_labels(self.skeleton, first, second)
         sides = []
+        seeds: list[int] = []
         for side, label, flipped in ((left, labels[0], False), (right, labels[1], first.reads != second.reads)):
             items = [tensor for tensor in self.tensors if tensor.shape == side.shape]
             sides.append([gathered(side.by_unit(tensor, flipped), label) for tensor in items])
+            seeds = [_seed(tensor) for tensor in items]
         same = left.shape == right.shape
         strengths = [[unit_strengths(matrix) for matrix in side] for side in sides]
         chance = 1.0 / np.sqrt(max(len(strengths[0][0]) - 1, 1))  # of a correlation over so many units
         scores = [("norms", standardised(strength_correlations(*strengths), chance, same))]
+        scores.append(("unit gram", unit_gram_scores(sides[0], sides[1], same, seeds)))
         if sides[0][0].shape == sides[1][0].shape:
             scores.append(("trace", excess(trace_ratios(*sides), same)))
         return scores
@@ -185,6 +188,11 @@ class Joint:
                     rungs[tuple(int(self.pool[k]) for k in rung)].append(rung)
             ladders += [Ladder(np.array(rung)) for rung in rungs.values() if len(rung) > 1 and len(rung[0]) > 1]
         return tuple(ladders)
+
+
+def _seed(tensor: Float[np.ndarray, ...]) -> int:
+    """For shuffling its rows: neither the order of the pile nor sizes may matter."""
+    return zlib.crc32((tensor > 0).tobytes())
 
 
 def _gram_key(first: Face, second: Face) -> str:

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 
+from reknit.wiring.designs import Design
+
 
 @dataclass(frozen=True)
 class Learned:
@@ -21,11 +23,13 @@ class Learned:
         weights: from all piles.
         committee: from all piles but one each.
         source: the names of the piles.
+        designs: of the blocks of these piles (``designs``); margins are calibrated for no others.
     """
 
     weights: Mapping[str, float]
     committee: tuple[Mapping[str, float], ...]
     source: tuple[str, ...]
+    designs: frozenset[Design] = frozenset()
 
 
 @cache
@@ -36,12 +40,13 @@ def learned() -> Learned:
 
 def from_json(content: Mapping[str, object]) -> Learned:
     """The inverse of ``as_json``."""
-    keys, source = content["keys"], content["learned from"]
-    rows = content["rows"]
-    if not (isinstance(keys, list) and isinstance(source, list) and isinstance(rows, list)):
+    keys, source, rows, designs = (content[name] for name in ("keys", "learned from", "rows", "designs"))
+    if not (
+        isinstance(keys, list) and isinstance(source, list) and isinstance(rows, list) and isinstance(designs, list)
+    ):
         raise TypeError("learned.json is damaged")
     tables = [dict(zip(keys, row, strict=True)) for row in rows]
-    return Learned(tables[0], tuple(tables[1:]), tuple(source))
+    return Learned(tables[0], tuple(tables[1:]), tuple(source), frozenset(map(tuple, designs)))
 
 
 def as_json(learned: Learned) -> dict[str, object]:
@@ -50,6 +55,7 @@ def as_json(learned: Learned) -> dict[str, object]:
     keys = sorted({key for table in tables for key in table})
     return {
         "learned from": list(learned.source),
+        "designs": sorted(map(list, learned.designs)),
         "keys": keys,
         "rows": [[round(table.get(key, 0.0), 4) for key in keys] for table in tables],
     }

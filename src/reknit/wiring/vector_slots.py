@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from reknit.skeleton.skeleton import Skeleton, Use
-from reknit.wiring.faces import find_faces
+from reknit.wiring.faces import Face, find_faces
 
 NORMS = ("layer_norm", "rms_norm", "group_norm")
 
@@ -89,7 +89,11 @@ class _Surroundings:
                 self.after[step].append(use)
         self.kinds: dict[str, list[str]] = defaultdict(list)
         self.depths: dict[str, int] = {}
-        for face in sorted(find_faces(skeleton), key=lambda face: face.part):
+        faces: dict[tuple[str, int, tuple[int, int]], Face] = {}
+        for face in find_faces(skeleton):
+            if face.kind not in ("pooled", "head"):
+                faces.setdefault((face.slot, face.axis, face.part), face)  # of a tied embedding, where it writes
+        for face in sorted(faces.values(), key=lambda face: face.part):
             self.kinds[face.slot].append(face.kind)
             self.depths[face.slot] = face.depth
         self.groups: dict[tuple[str, int], frozenset[str]] = defaultdict(frozenset)

@@ -19,6 +19,7 @@ from reknit.skeleton.skeleton import Skeleton
 from reknit.solvers.quadratic_assignment import Placement, climb, margins, solve
 from reknit.wiring.batch_norm_placement import place_chains
 from reknit.wiring.copies import labels
+from reknit.wiring.designs import design_of
 from reknit.wiring.joint import Joint
 from reknit.wiring.learned import Learned
 from reknit.wiring.pools import Pool
@@ -29,9 +30,9 @@ Around = Callable[[Mapping[str, str]], Sequence[VectorBeliefs]]
 
 LIKELY = 0.99
 """Belief from which a slot in a chain with BatchNorm is left alone at first."""
-CERTAIN = 4.5
-"""Margin from which a slot is reported certain: above every wrong slot's on nets left out of the learning.
-docs/wiring.md has the table it was read from."""
+CERTAIN, LIKELY_MARGIN = 4.5, 3.0
+"""Margins from which a slot in blocks of a known design is reported certain, and is left alone at first. On nets left
+out of the learning the largest of a wrong slot was 2.6; docs/wiring.md has the tables."""
 
 
 @dataclass(frozen=True)
@@ -100,6 +101,7 @@ def place_by_weights(
     placement, found = dict(chained.placement), dict(chained.margins)
     slots: list[str] = []
     names: list[str] = []
+    lone: list[str] = []
     for pool in (each.without(placement, set(chained.placement)) for each in pools):
         if not pool.slots:
             continue
@@ -110,16 +112,22 @@ def place_by_weights(
         else:
             placement |= zip(pool.slots, pool.tensors, strict=True)
             found |= dict.fromkeys(pool.slots, np.inf if same else 0.0)
+            lone += [slot for slot in pool.slots if len(pool.slots) == 1 and len(skeleton[slot].shape) > 1]
     climbs: tuple[int, int] = (0, 0)
     ladders: tuple[tuple[tuple[str, ...], ...], ...] = ()
     rivals: tuple[Move, ...] = ()
+    uncalibrated = set(chained.placement)
     if slots:
+        if design_of(skeleton) not in learned.designs:
+            uncalibrated |= set(slots)
+        slots, names = [*slots, *lone], [*names, *(placement[slot] for slot in lone)]  # what is known holds the ends
         joint = Joint(skeleton, slots, [array(name) for name in names])
         problem = joint.problem(learned.weights)
         solution = solve(problem, starts=starts, seed=seed)
         placement |= {slot: names[k] for slot, k in zip(slots, solution.placement, strict=True)}
         copies = labels(names, array)
         found |= dict(zip(slots, least_sure(joint, learned, solution.placement, solution.ends, copies), strict=True))
+        found |= dict.fromkeys(lone, np.inf)
         climbs = len(solution.starts), sum(bool(np.isclose(value, solution.value)) for value in solution.starts)
         ladders = tuple(tuple(tuple(slots[k] for k in rung) for rung in ladder.places) for ladder in joint.ladders)
         rivals = rival_moves(skeleton, slots, problem, solution.placement, solution.ends)
@@ -129,8 +137,9 @@ def place_by_weights(
         placement |= said.placement
         found |= said.margins
         beliefs |= said.beliefs
-    certain = certain_by(found, chained.placement)
+    certain = certain_by(found, uncalibrated)
     likely = frozenset(slot for slot, said in chained.beliefs.items() if said.get(placement[slot], 0.0) >= LIKELY)
+    likely |= certain_by(found, uncalibrated, LIKELY_MARGIN)
     return WeightsPlacement(
         placement,
         found,
@@ -165,9 +174,9 @@ def vectors_around(
     return around
 
 
-def certain_by(margins: Mapping[str, float], uncalibrated: Collection[str]) -> frozenset[str]:
+def certain_by(margins: Mapping[str, float], uncalibrated: Collection[str], bound: float = CERTAIN) -> frozenset[str]:
     """Slots with a margin that leaves no doubt; none of those whose margins are not calibrated."""
-    return frozenset(slot for slot, margin in margins.items() if margin >= CERTAIN and slot not in uncalibrated)
+    return frozenset(slot for slot, margin in margins.items() if margin >= bound and slot not in uncalibrated)
 
 
 def _all_equal(pool: Pool, array: Callable[[str], Float[np.ndarray, ...]]) -> bool:
