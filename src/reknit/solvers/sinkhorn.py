@@ -2,8 +2,8 @@
 
 The plan P minimises ``<C, P> + epsilon KL(P | a b^T)`` among all P >= 0 with row sums a and column sums b, where
 ``KL(P | Q) = sum P log(P / Q) - P + Q``. It is ``P_ij = a_i b_j exp((f_i + g_j - C_ij) / epsilon)`` for potentials f
-and g, which are unique up to a constant that one gains and the other loses. As epsilon falls, P tends to an optimal plan
-of the linear problem (with equal marginals of ones and n = m, to an assignment where that is unique).
+and g, which are unique up to a constant that one gains and the other loses. As epsilon falls, P tends to an optimal
+plan of the linear problem (with equal marginals of ones and n = m, to an assignment where that is unique).
 
 Source: Cuturi, "Sinkhorn distances: lightspeed computation of optimal transport" (NeurIPS 2013), arXiv 1306.0895; in
 logarithms and with a falling epsilon as in Schmitzer, "Stabilized sparse scaling algorithms for entropy regularized
