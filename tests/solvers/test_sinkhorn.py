@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import linear_sum_assignment, linprog
+from scipy.sparse import csr_array
 
 from reknit.errors import InputError, UsageError
 from reknit.solvers import sinkhorn_newton
@@ -214,8 +215,24 @@ def test_marginal_steps_solve_the_whole_system(n, m, seed):
     np.testing.assert_allclose(plan.T @ found.rows + plan.sum(0) * found.columns, columns, atol=1e-9)
 
 
+@pytest.mark.parametrize("dense", [True, False])
+def test_where_conjugate_gradients_take_too_long_a_factor_follows(dense, monkeypatch):
+    monkeypatch.setattr(sinkhorn_newton, "FEW_STEPS", 3)
+    rng = np.random.default_rng(0)
+    plan = np.eye(40) + 1e-6 * rng.random((40, 40))
+    changes = plan * rng.normal(size=(40, 40))
+    rows, columns = changes.sum(1), changes.sum(0)
+    form = plan if dense else csr_array(plan)
+    found = marginal_step(form, plan.sum(1), plan.sum(0), rows, columns, accuracy=1e-9)
+    assert found.factored
+    np.testing.assert_allclose(plan.sum(1) * found.rows + plan @ found.columns, rows, atol=1e-9)
+    np.testing.assert_allclose(plan.T @ found.rows + plan.sum(0) * found.columns, columns, atol=1e-9)
+    monkeypatch.setattr(sinkhorn_newton, "DIRECT", 0)
+    assert not marginal_step(form, plan.sum(1), plan.sum(0), rows, columns, accuracy=1e-9).factored
+
+
 def test_conjugate_gradients_stop_where_nothing_curves():
     flat = np.diag([1.0, 0.0])
-    found, taken = conjugate_gradients(lambda x: flat @ x, np.array([2.0, 1.0]), np.ones(2), accuracy=1e-12, steps=50)
+    found, taken = conjugate_gradients(lambda x: flat @ x, np.array([2.0, 1.0]), np.ones(2), goal=1e-12, steps=50)
     assert np.isfinite(found).all()
     assert taken < 5

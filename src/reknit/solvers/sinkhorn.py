@@ -40,15 +40,17 @@ class Stage(NamedTuple):
         method: ``sinkhorn`` or ``newton``.
         epsilon: the weight of the entropy in this part.
         iterations: passes over the whole matrix.
-        inner: steps of conjugate gradients, all iterations together; 0 for Sinkhorn.
         residual: what the marginals lacked at its end; see ``Transport``.
+        inner: of Newton, the steps of conjugate gradients, all iterations together.
+        factors: of Newton, how many linear systems took a Cholesky factor.
     """
 
     method: str
     epsilon: float
     iterations: int
-    inner: int
     residual: float
+    inner: int = 0
+    factors: int = 0
 
 
 @dataclass(frozen=True)
@@ -172,7 +174,7 @@ def scaled_potentials(
     The residual costs nothing: after columns were set right, the next update of the rows tells what they lacked.
     """
     if not problem.cost.size:
-        return np.zeros(len(problem.a)), np.zeros(len(problem.b)), Stage("sinkhorn", epsilon, 0, 0, 0.0)
+        return np.zeros(len(problem.a)), np.zeros(len(problem.b)), Stage("sinkhorn", epsilon, 0, 0.0)
     kernel = problem.cost / -epsilon
     log_a, log_b = np.log(problem.a), np.log(problem.b)
     psi = np.zeros(len(problem.b)) if start is None else start[1] / epsilon
@@ -186,7 +188,7 @@ def scaled_potentials(
         if residual <= tolerance:
             break
         phi = better
-    return phi * epsilon, psi * epsilon, Stage("sinkhorn", epsilon, done, 0, residual)
+    return phi * epsilon, psi * epsilon, Stage("sinkhorn", epsilon, done, residual)
 
 
 def finished(

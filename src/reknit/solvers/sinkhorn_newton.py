@@ -24,7 +24,8 @@ Where we depart:
   ``min(a_i / m, b_j / n)`` times the present residual, so that the Hessian becomes exact as fast as the answer does.
   Where more than ``MOST_KEPT`` would stay, the largest are kept if they hold 99 % of the mass, else P as it is.
 - *The linear system.* psi is eliminated exactly, which leaves one row per source and halves the steps of conjugate
-  gradients; the constant that f may gain and g lose (the kernel of the Hessian) does no harm to them.
+  gradients; the constant that f may gain and g lose (the kernel of the Hessian) does no harm to them. Where 100 steps
+  do not do and there are at most ``DIRECT`` sources, a dense Cholesky factor is cheaper than more of them.
 - *Which steps are taken.* Armijo's rule on h, or, near the end where h no longer resolves it, a halved residual. A step
   cut below ``SHORT`` is answered by Sinkhorn's iterations, which always descend: then the answer is Sinkhorn's.
 
@@ -57,7 +58,8 @@ WARM = 20
 MOST_KEPT = 0.2
 SHORT = 0.01
 TRIES = 6
-CONJUGATE_STEPS = 500
+DIRECT = 1500
+FEW_STEPS, MANY_STEPS = 100, 500  # of conjugate gradients: where a factor can follow, and where not
 
 Rows = Float[np.ndarray, " n"]
 Columns = Float[np.ndarray, " m"]
@@ -134,12 +136,12 @@ def _newton(
 ) -> tuple[Rows, Columns, Stage]:
     """Newton steps until the residual is small enough or a step has to be cut short."""
     here = _point(problem, f / epsilon, g / epsilon, epsilon)
-    done = inner = 0
+    done = inner = factors = 0
     while here.residual > tolerance and done < iterations:
         rows, columns = problem.a - here.plan.sum(1), problem.b - here.plan.sum(0)
         accuracy = min(1e-2, here.residual)
         step = marginal_step(_kept(here, problem), here.plan.sum(1), here.plan.sum(0), rows, columns, accuracy=accuracy)
-        inner += step.conjugate_steps
+        inner, factors = inner + step.conjugate_steps, factors + step.factored
         slope = -float(rows @ step.rows + columns @ step.columns)
         length, there = _searched(problem, here, step.rows, step.columns, slope, epsilon)
         done += 1
@@ -148,7 +150,7 @@ def _newton(
         here = there
         if length < SHORT:
             break
-    return here.phi * epsilon, here.psi * epsilon, Stage("newton", epsilon, done, inner, here.residual)
+    return here.phi * epsilon, here.psi * epsilon, Stage("newton", epsilon, done, here.residual, inner, factors)
 
 
 def _searched(
@@ -192,22 +194,16 @@ def _kept(here: _Point, problem: Problem) -> Any:
 
 
 class MarginalStep(NamedTuple):
-    """Potentials that answer to given changes of the marginals, and the steps of conjugate gradients that took."""
+    """Potentials that answer to given changes of the marginals, and how they were found."""
 
     rows: Rows
     columns: Columns
     conjugate_steps: int
+    factored: bool
 
 
 def marginal_step(
-    plan: Any,
-    row_sums: Rows,
-    column_sums: Columns,
-    rows: Rows,
-    columns: Columns,
-    *,
-    accuracy: float,
-    steps: int = CONJUGATE_STEPS,
+    plan: Any, row_sums: Rows, column_sums: Columns, rows: Rows, columns: Columns, *, accuracy: float
 ) -> MarginalStep:
     """Solve ``[[diag(row_sums), plan], [plan^T, diag(column_sums)]] (x, y) = (rows, columns)``, y eliminated.
 
@@ -218,7 +214,6 @@ def marginal_step(
         rows: the right side, of the rows.
         columns: likewise.
         accuracy: of the remainder, beside the right side.
-        steps: of conjugate gradients, at most.
     """
     turned = plan.T.tocsr() if hasattr(plan, "tocsr") else plan.T
 
@@ -226,22 +221,44 @@ def marginal_step(
         return np.asarray(row_sums * x - plan @ ((turned @ x) / column_sums))
 
     right = rows - plan @ (columns / column_sums)
-    x, taken = conjugate_gradients(schur, right, row_sums, accuracy=accuracy, steps=steps)
-    return MarginalStep(x, (columns - turned @ x) / column_sums, taken)
+    goal, steps = accuracy * float(np.abs(right).sum()), FEW_STEPS if len(right) <= DIRECT else MANY_STEPS
+    x, taken = conjugate_gradients(schur, right, row_sums, goal=goal, steps=steps)
+    remainder = float(np.abs(right - schur(x)).sum())
+    other = _factored(plan, row_sums, column_sums, right) if remainder > 2 * goal and len(right) <= DIRECT else None
+    factored = other is not None and float(np.abs(right - schur(other)).sum()) < remainder
+    if factored:
+        x = other
+    return MarginalStep(x, (columns - turned @ x) / column_sums, taken, factored)
+
+
+def _factored(plan: Any, row_sums: Rows, column_sums: Columns, right: Rows) -> Rows | None:
+    """The system with y eliminated, by a Cholesky factor; None where rounding has left it indefinite.
+
+    Its kernel, the constant vector, is lifted by a matrix of rank one, which does not change answers to what sums to 0.
+    """
+    from scipy.linalg import LinAlgError, cho_factor, cho_solve
+
+    product = (plan / column_sums) @ plan.T
+    dense = product.toarray() if hasattr(product, "toarray") else product
+    lifted = np.outer(row_sums, row_sums / row_sums.sum()) - dense
+    lifted[np.diag_indices_from(lifted)] += row_sums * (1 + 1e-15)
+    try:
+        return np.asarray(cho_solve(cho_factor(lifted, overwrite_a=True), right))
+    except LinAlgError:
+        return None
 
 
 def conjugate_gradients(
-    product: Callable[[Rows], Rows], right: Rows, diagonal: Rows, *, accuracy: float, steps: int
+    product: Callable[[Rows], Rows], right: Rows, diagonal: Rows, *, goal: float, steps: int
 ) -> tuple[Rows, int]:
     """Solve with a positive semidefinite operator whose range holds ``right``, preconditioned by a positive diagonal.
 
-    Stops early, with what it has, where a direction has no curvature left.
+    Until the absolute remainders sum to ``goal`` or less; stops early where a direction has no curvature left.
     """
     x, remainder = np.zeros_like(right), right.copy()
     shaped = remainder / diagonal
     direction = shaped.copy()
     weight = float(remainder @ shaped)
-    goal = accuracy * float(np.abs(right).sum())
     taken = 0
     while taken < steps and np.abs(remainder).sum() > goal:
         image = product(direction)
