@@ -77,7 +77,7 @@ def compared(costs: Costs, epsilon: float, falling: bool, tolerance: float, most
         f"1/{round(1 / epsilon)}",
         "falling" if falling else "cold",
         f"{theirs}{'' if plain.converged else ' (not there)'}",
-        f"{ours - newton.iterations('newton')} + {newton.iterations('newton')}{'' if newton.converged else ' (not there)'}",
+        f"{newton.iterations('sinkhorn')} + {newton.iterations('newton')}{'' if newton.converged else ' (not there)'}",
         sum(stage.inner for stage in newton.stages),
         sum(stage.factors for stage in newton.stages),
         apart if plain.converged else None,
@@ -95,16 +95,19 @@ def main(argv: list[str]) -> None:
     chosen = options("sinkhorn", argv, tolerance=1e-8, iterations=3000, largest=600)
     np.linalg.cholesky(np.eye(300))  # libraries are loaded before anything is timed
     entropic_transport_newton(np.random.default_rng(0).random((20, 20)), epsilon=0.01)
-    rows = []
-    for costs in problems(chosen.largest):
-        for epsilon in EPSILONS:
-            for falling in (False, True):
-                rows.append(compared(costs, epsilon, falling, chosen.tolerance, chosen.iterations))
+    rows = [
+        compared(costs, epsilon, falling, chosen.tolerance, chosen.iterations)
+        for costs in problems(chosen.largest)
+        for epsilon in EPSILONS
+        for falling in (False, True)
+    ]
     show(
         f"marginals to {chosen.tolerance:g} of the mass, at most {chosen.iterations} iterations a stage; last columns: "
         "Sinkhorn's beside Newton's",
-        ("costs", "epsilon", "start", "Sinkhorn", "S + Newton", "CG", "factors", "plans apart")
-        + ("iterations x", "seconds x", "s per iteration /", "Sinkhorn s", "Newton s"),
+        (
+            *("costs", "epsilon", "start", "Sinkhorn", "S + Newton", "CG", "factors", "plans apart"),
+            *("iterations x", "seconds x", "s per iteration /", "Sinkhorn s", "Newton s"),
+        ),
         [row[:-1] for row in rows],
     )
     there = [row for row in rows if "not there" not in str(row[3])]

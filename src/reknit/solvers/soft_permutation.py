@@ -40,7 +40,7 @@ SPREAD = 20.0  # epsilons in the spread of the scores, from where on epsilon fal
 def soft_permutation(scores: Tensor, *, epsilon: float, tolerance: float = 1e-9) -> Tensor:
     """The doubly stochastic P that maximises ``<S, P> - epsilon sum P log P``.
 
-    As epsilon falls it becomes the permutation of the highest score, where that is unique (``assignment.best_matching``).
+    As epsilon falls it becomes the permutation of the highest score, that of ``assignment.best_matching``, if unique.
 
     Args:
         scores: S, ``*batch x n x n``, finite; what is differentiated by.
