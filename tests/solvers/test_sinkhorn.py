@@ -157,6 +157,12 @@ def test_the_smallest_sizes_have_one_plan(solve, shape):
 
 
 @SOLVERS
+def test_masses_that_differ_by_rounding_are_made_equal(solve):
+    third = np.full(3, 1 / 3)
+    assert solve(np.eye(3), third, third * (1 + 9e-10), epsilon=0.1, tolerance=1e-12, iterations=100).converged
+
+
+@SOLVERS
 def test_no_mass_at_all_is_moved_by_an_empty_plan(solve):
     found = solve(np.ones((2, 3)), np.zeros(2), np.zeros(3), epsilon=0.1)
     assert found.plan.tolist() == np.zeros((2, 3)).tolist()

@@ -1,8 +1,8 @@
 """Matching many sets at once: pairwise matches made consistent, so that going round any cycle leads back.
 
 Each of N sets of n items is matched to one common set: item a of set i gets label ``labels[i, a]``. Sets i and j are
-then matched by equal labels, and cycles close exactly, whatever was given. What is sought is the labelling of the highest
-agreement ``sum over i < j of sum_a S_ij[a, b(a)]``, with b(a) the item of j that carries the label of a.
+then matched by equal labels, and cycles close exactly, whatever was given. What is sought is the labelling of the
+highest agreement ``sum over i < j of sum_a S_ij[a, b(a)]``, with b(a) the item of j that carries the label of a.
 
 Source: Pachauri, Kondor, Singh, "Solving the multi-way matching problem by permutation synchronization" (NeurIPS
 2013): the n leading eigenvectors of the N n x N n matrix of all S_ij, in blocks U_i; the labels of set i are the best
