@@ -36,7 +36,7 @@ def nearness() -> None:
     assert all(polar_factor(matrix).defect < 1e-12 for matrix in matrices.values())
     rows = []
     for name, matrix in matrices.items():
-        times: dict[tuple[str, int], list[float]] = {}
+        times: dict[tuple[Method, int], list[float]] = {}
         for _ in range(3):
             for method in METHODS:
                 for steps in (0,) if method == "svd" else (5, 10, 20):
@@ -45,7 +45,7 @@ def nearness() -> None:
                     times.setdefault((method, steps), []).append(time.perf_counter() - began)
         exact = statistics.median(times["svd", 0])
         for (method, steps), seconds in times.items():
-            found = polar_factor(matrix, "svd" if method == "svd" else method, steps=steps)  # type: ignore[arg-type]
+            found = polar_factor(matrix, method, steps=steps)
             ratio = exact / statistics.median(seconds)
             rows.append((name, method, steps, float(found.distance), float(found.defect), ratio))
     show("one matrix of 256 x 256", ("matrix", "method", "steps", "distance", "defect", "times as fast as svd"), rows)
@@ -133,7 +133,7 @@ def judged_rows(budget: int, found: dict[Method, np.ndarray], rates: Sequence[fl
     """Each method at its best rate against the exact factor at its own: seeds x rates, less is better."""
     best = {method: int(values.mean(0).argmin()) for method, values in found.items()}
     exact = found["svd"][:, best["svd"]]
-    rows = []
+    rows: list[tuple[object, ...]] = []
     for method, values in found.items():
         own = values[:, best[method]]
         low, high = interval(own - exact) if method != "svd" else (0.0, 0.0)

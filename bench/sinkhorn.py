@@ -11,8 +11,9 @@ import numpy as np
 from sklearn.datasets import load_digits
 
 from bench.common import options, show
-from reknit.solvers.sinkhorn import Transport, entropic_transport, falling_epsilons
+from reknit.solvers.sinkhorn import entropic_transport, falling_epsilons
 from reknit.solvers.sinkhorn_newton import entropic_transport_newton
+from reknit.solvers.transport import Transport
 
 EPSILONS = (1 / 20, 1 / 100, 1 / 500, 1 / 1200)
 """Of the largest cost; the paper's experiments are at 1/1200."""

@@ -80,7 +80,7 @@ def test_few_sets_are_matched_as_brute_force_matches_them():
         found = consistent_matching(scores).agreement
         assert found <= best + 1e-9
         missed += found < best - 1e-9
-    assert missed <= 5, f"{missed} of 10 missed"
+    assert missed <= 3, f"{missed} of 10 missed"
 
 
 @pytest.mark.parametrize(("sets", "corrupted", "least"), [(10, 0.3, 1.0), (20, 0.5, 0.95)])

@@ -5,12 +5,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import linear_sum_assignment, linprog
-from scipy.sparse import csr_array
 
 from reknit.errors import InputError, UsageError
 from reknit.solvers import sinkhorn_newton
 from reknit.solvers.sinkhorn import entropic_transport, falling_epsilons
-from reknit.solvers.sinkhorn_newton import conjugate_gradients, entropic_transport_newton, marginal_step
+from reknit.solvers.sinkhorn_newton import entropic_transport_newton
 
 SOLVERS = pytest.mark.parametrize("solve", [entropic_transport, entropic_transport_newton])
 FEW = settings(max_examples=15)
@@ -208,37 +207,3 @@ def test_what_is_no_epsilon_is_refused(solve):
         solve(np.ones((2, 2)), epsilon=1, schedule=(-1,))
     with pytest.raises(UsageError, match=r"^factor: a factor of 1 does not make epsilon fall\. Choose one between"):
         falling_epsilons(np.ones((2, 2)), 0.1, 1)
-
-
-@given(st.integers(1, 8), st.integers(1, 8), st.integers(0, 1000))
-def test_marginal_steps_solve_the_whole_system(n, m, seed):
-    rng = np.random.default_rng(seed)
-    plan = rng.random((n, m)) + 0.1
-    changes = plan * rng.normal(size=(n, m))
-    rows, columns = changes.sum(1), changes.sum(0)
-    found = marginal_step(plan, plan.sum(1), plan.sum(0), rows, columns, accuracy=1e-13)
-    np.testing.assert_allclose(plan.sum(1) * found.rows + plan @ found.columns, rows, atol=1e-9)
-    np.testing.assert_allclose(plan.T @ found.rows + plan.sum(0) * found.columns, columns, atol=1e-9)
-
-
-@pytest.mark.parametrize("dense", [True, False])
-def test_where_conjugate_gradients_take_too_long_a_factor_follows(dense, monkeypatch):
-    monkeypatch.setattr(sinkhorn_newton, "FEW_STEPS", 3)
-    rng = np.random.default_rng(0)
-    plan = np.eye(40) + 1e-6 * rng.random((40, 40))
-    changes = plan * rng.normal(size=(40, 40))
-    rows, columns = changes.sum(1), changes.sum(0)
-    form = plan if dense else csr_array(plan)
-    found = marginal_step(form, plan.sum(1), plan.sum(0), rows, columns, accuracy=1e-9)
-    assert found.factored
-    np.testing.assert_allclose(plan.sum(1) * found.rows + plan @ found.columns, rows, atol=1e-9)
-    np.testing.assert_allclose(plan.T @ found.rows + plan.sum(0) * found.columns, columns, atol=1e-9)
-    monkeypatch.setattr(sinkhorn_newton, "DIRECT", 0)
-    assert not marginal_step(form, plan.sum(1), plan.sum(0), rows, columns, accuracy=1e-9).factored
-
-
-def test_conjugate_gradients_stop_where_nothing_curves():
-    flat = np.diag([1.0, 0.0])
-    found, taken = conjugate_gradients(lambda x: flat @ x, np.array([2.0, 1.0]), np.ones(2), goal=1e-12, steps=50)
-    assert np.isfinite(found).all()
-    assert taken < 5

@@ -23,9 +23,8 @@ Where we depart:
 - *What is kept.* The paper keeps a fixed share of the largest entries. Here an entry is dropped when it is below
   ``min(a_i / m, b_j / n)`` times the present residual, so that the Hessian becomes exact as fast as the answer does.
   Where more than ``MOST_KEPT`` would stay, the largest are kept if they hold 99 % of the mass, else P as it is.
-- *The linear system.* psi is eliminated exactly, which leaves one row per source and halves the steps of conjugate
-  gradients; the constant that f may gain and g lose (the kernel of the Hessian) does no harm to them. Where 100 steps
-  do not do and there are at most ``DIRECT`` sources, a dense Cholesky factor is cheaper than more of them.
+- *The linear system.* psi is eliminated exactly; where conjugate gradients take too long a Cholesky factor follows: see
+  ``marginal_system.py``.
 - *Which steps are taken.* Armijo's rule on h, or, near the end where h no longer resolves it, a halved residual. A step
   cut below ``SHORT`` is answered by Sinkhorn's iterations, which always descend: then the answer is Sinkhorn's.
 
@@ -36,13 +35,15 @@ large epsilon P is not sparse and Sinkhorn's iterations alone are as fast.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float
 
-from reknit.solvers.sinkhorn import (
+from reknit.solvers.marginal_system import Columns, Rows, marginal_step
+from reknit.solvers.sinkhorn import scaled_potentials
+from reknit.solvers.transport import (
     Problem,
     Stage,
     Transport,
@@ -51,18 +52,12 @@ from reknit.solvers.sinkhorn import (
     marginal_residual,
     plan_of,
     require_positive,
-    scaled_potentials,
 )
 
 WARM = 20
 MOST_KEPT = 0.2
 SHORT = 0.01
 TRIES = 6
-DIRECT = 1500
-FEW_STEPS, MANY_STEPS = 100, 500  # of conjugate gradients: where a factor can follow, and where not
-
-Rows = Float[np.ndarray, " n"]
-Columns = Float[np.ndarray, " m"]
 
 
 def entropic_transport_newton(
@@ -191,85 +186,3 @@ def _kept(here: _Point, problem: Problem) -> Any:
     from scipy.sparse import csr_array
 
     return csr_array(np.where(kept, here.plan, 0.0))
-
-
-class MarginalStep(NamedTuple):
-    """Potentials that answer to given changes of the marginals, and how they were found."""
-
-    rows: Rows
-    columns: Columns
-    conjugate_steps: int
-    factored: bool
-
-
-def marginal_step(
-    plan: Any, row_sums: Rows, column_sums: Columns, rows: Rows, columns: Columns, *, accuracy: float
-) -> MarginalStep:
-    """Solve ``[[diag(row_sums), plan], [plan^T, diag(column_sums)]] (x, y) = (rows, columns)``, y eliminated.
-
-    Args:
-        plan: dense or in compressed rows.
-        row_sums: positive; not less than those of ``plan``.
-        column_sums: likewise.
-        rows: the right side, of the rows.
-        columns: likewise.
-        accuracy: of the remainder, beside the right side.
-    """
-    turned = plan.T.tocsr() if hasattr(plan, "tocsr") else plan.T
-
-    def schur(x: Rows) -> Rows:
-        return np.asarray(row_sums * x - plan @ ((turned @ x) / column_sums))
-
-    right = rows - plan @ (columns / column_sums)
-    goal, steps = accuracy * float(np.abs(right).sum()), FEW_STEPS if len(right) <= DIRECT else MANY_STEPS
-    x, taken = conjugate_gradients(schur, right, row_sums, goal=goal, steps=steps)
-    remainder = float(np.abs(right - schur(x)).sum())
-    other = _factored(plan, row_sums, column_sums, right) if remainder > 2 * goal and len(right) <= DIRECT else None
-    factored = other is not None and float(np.abs(right - schur(other)).sum()) < remainder
-    if factored:
-        x = other
-    return MarginalStep(x, (columns - turned @ x) / column_sums, taken, factored)
-
-
-def _factored(plan: Any, row_sums: Rows, column_sums: Columns, right: Rows) -> Rows | None:
-    """The system with y eliminated, by a Cholesky factor; None where rounding has left it indefinite.
-
-    Its kernel, the constant vector, is lifted by a matrix of rank one, which does not change answers to what sums to 0.
-    """
-    from scipy.linalg import LinAlgError, cho_factor, cho_solve
-
-    product = (plan / column_sums) @ plan.T
-    dense = product.toarray() if hasattr(product, "toarray") else product
-    lifted = np.outer(row_sums, row_sums / row_sums.sum()) - dense
-    lifted[np.diag_indices_from(lifted)] += row_sums * (1 + 1e-15)
-    try:
-        return np.asarray(cho_solve(cho_factor(lifted, overwrite_a=True), right))
-    except LinAlgError:
-        return None
-
-
-def conjugate_gradients(
-    product: Callable[[Rows], Rows], right: Rows, diagonal: Rows, *, goal: float, steps: int
-) -> tuple[Rows, int]:
-    """Solve with a positive semidefinite operator whose range holds ``right``, preconditioned by a positive diagonal.
-
-    Until the absolute remainders sum to ``goal`` or less; stops early where a direction has no curvature left.
-    """
-    x, remainder = np.zeros_like(right), right.copy()
-    shaped = remainder / diagonal
-    direction = shaped.copy()
-    weight = float(remainder @ shaped)
-    taken = 0
-    while taken < steps and np.abs(remainder).sum() > goal:
-        image = product(direction)
-        curvature = float(direction @ image)
-        if curvature <= 1e-15 * float(direction @ (diagonal * direction)):
-            break
-        length = weight / curvature
-        x += length * direction
-        remainder -= length * image
-        shaped = remainder / diagonal
-        weight, before = float(remainder @ shaped), weight
-        direction = shaped + (weight / before) * direction
-        taken += 1
-    return x, taken

@@ -31,8 +31,10 @@ from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
 from reknit.errors import InputError, ReknitError
-from reknit.solvers.sinkhorn import falling_epsilons, require_positive
-from reknit.solvers.sinkhorn_newton import entropic_transport_newton, marginal_step
+from reknit.solvers.marginal_system import marginal_step
+from reknit.solvers.sinkhorn import falling_epsilons
+from reknit.solvers.sinkhorn_newton import entropic_transport_newton
+from reknit.solvers.transport import require_positive
 
 SPREAD = 20.0  # epsilons in the spread of the scores, from where on epsilon falls towards its end
 
@@ -45,7 +47,7 @@ def soft_permutation(scores: Tensor, *, epsilon: float, tolerance: float = 1e-9)
     Args:
         scores: S, ``*batch x n x n``, finite; what is differentiated by.
         epsilon: positive, in the units of the scores.
-        tolerance: of the marginals; see ``sinkhorn.Transport.residual``.
+        tolerance: of the marginals; see ``transport.Transport.residual``.
 
     Returns:
         P, of the shape, dtype and device of the scores; rows and columns sum to 1.
@@ -62,7 +64,7 @@ def soft_permutation(scores: Tensor, *, epsilon: float, tolerance: float = 1e-9)
         )
     if not torch.isfinite(scores).all():
         raise InputError("a score is infinite or not a number", "scores", "Give finite scores")
-    found: Tensor = _SoftPermutation.apply(scores, epsilon, tolerance)
+    found: Tensor = _SoftPermutation.apply(scores, epsilon, tolerance)  # type: ignore[no-untyped-call]
     return found
 
 
