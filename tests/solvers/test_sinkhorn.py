@@ -129,6 +129,15 @@ def test_newton_takes_few_iterations_where_sinkhorn_takes_many():
     np.testing.assert_allclose(newton.plan, plain.plan, atol=1e-8)
 
 
+@pytest.mark.parametrize("epsilon", [0.5, 1.0])
+def test_flat_plans_are_not_thinned(epsilon, monkeypatch):
+    """Thinned all the same, they take 9 iterations and more."""
+    monkeypatch.setattr(sinkhorn_newton, "WARM", 1)
+    found = entropic_transport_newton(np.random.default_rng(0).normal(size=(40, 40)), epsilon=epsilon)
+    assert found.converged
+    assert 1 <= found.iterations("newton") <= 5
+
+
 def test_without_a_usable_step_newton_falls_back_to_sinkhorn(monkeypatch):
     monkeypatch.setattr(sinkhorn_newton, "_searched", lambda *_: (0.0, None))
     cost = np.random.default_rng(0).random((10, 10))
