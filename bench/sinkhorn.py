@@ -95,8 +95,8 @@ def main(argv: list[str]) -> None:
         for falling in (False, True)
     ]
     show(
-        f"marginals to {chosen.tolerance:g} of the mass, at most {chosen.iterations} iterations a stage, {chosen.scaled} "
-        "by scaling between two in logarithms; last columns: Sinkhorn's beside Newton's",
+        f"marginals to {chosen.tolerance:g} of the mass, at most {chosen.iterations} iterations a stage, "
+        f"{chosen.scaled} by scaling between two in logarithms; last columns: Sinkhorn's beside Newton's",
         (
             *("costs", "epsilon", "start", "Sinkhorn", "S + Newton", "CG", "factors", "plans apart"),
             *("iterations x", "seconds x", "s per iteration /", "Sinkhorn s", "Newton s"),
