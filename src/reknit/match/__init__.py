@@ -1,0 +1,1 @@
+"""Network against network: align, merge, follow a path, measure how alike two of them are."""
