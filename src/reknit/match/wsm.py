@@ -159,7 +159,9 @@ def average(states: Iterable[State], weights: Float[np.ndarray, " checkpoints"])
             if _is_floating(tensor):
                 sums[key] = sums.get(key, 0.0) + weights[count - 1] * _finite(tensor, key, count)
     if count != len(weights) or not count:
-        raise UsageError(f"{len(weights)} weights for {_told(count, weights)} checkpoints", "weights", "Give one for each")
+        raise UsageError(
+            f"{len(weights)} weights for {_told(count, weights)} checkpoints", "weights", "Give one for each"
+        )
     return {key: sums[key].astype(tensor.dtype) if key in sums else tensor for key, tensor in last.items()}
 
 
