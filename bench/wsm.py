@@ -13,15 +13,16 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
-from scipy.stats import t as student
 from sklearn.datasets import load_digits
 from torch import nn
 
 from bench.common import Lines, options, show
+from bench.intervals import interval
 from bench.text_nets import VOCAB, initialise, text
 from reknit.architectures.configs.gpt2 import Gpt2Config
 from reknit.architectures.configs.mlp import MlpConfig
@@ -159,6 +160,10 @@ def run(task: Task, seed: int) -> dict[str, Any]:
     return losses
 
 
+def run_key(task: Task, key: tuple[str, int]) -> dict[str, Any]:
+    return run(task, key[1])
+
+
 def require_scaled_run(states: list[State], merged: State, decay: np.ndarray, ends: list[int]) -> None:
     """Stop unless the average is the start plus the updates, each scaled by the decay it emulates."""
     for key, found in merged.items():
@@ -166,12 +171,6 @@ def require_scaled_run(states: list[State], merged: State, decay: np.ndarray, en
         for j, factor in enumerate(decay):
             scaled = scaled + factor * (states[ends[j + 1]][key].astype(np.float64) - states[ends[j]][key])
         np.testing.assert_allclose(found, scaled, atol=1e-5)
-
-
-def interval(differences: np.ndarray) -> tuple[float, float]:
-    """The mean and half the width of its 95 % interval by Student's t."""
-    half = student.ppf(0.975, len(differences) - 1) * differences.std(ddof=1) / len(differences) ** 0.5
-    return float(differences.mean()), float(half)
 
 
 def told(differences: np.ndarray) -> str:
@@ -185,9 +184,9 @@ def main(argv: list[str]) -> None:
     given = options("wsm", argv, seeds=5)
     torch.set_num_threads(given.threads)
     lines = Lines("wsm", given.fresh, ("match",))
-    for task in (digits_task(), text_task(500), text_task(3000)):
+    for task in (digits_task(), text_task(500), text_task(1500)):
         keys = [[task.name, seed] for seed in range(given.seeds)]
-        runs = list(lines.each(keys, lambda key, task=task: run(task, key[1])))
+        runs = list(lines.each(keys, partial(run_key, task)))
         losses = {name: np.array([line[name] for line in runs]) for name in runs[0] if name not in ("key", "code")}
         rows = [
             [name, losses[f"decay {name}"].mean(), losses[f"merged {name} {MAIN}"].mean()]

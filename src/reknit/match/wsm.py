@@ -10,12 +10,12 @@ c_0 ... c_k that sum to 1:
 
     sum_j c_j theta(s_j) = theta(s_0) + sum_i w_i u_i,     w_i = sum of c_j over the checkpoints at step i or later
 
-so the average is the run in which step i was scaled by w_i. Between two checkpoints w is constant: W_j = c_j + ... + c_k
-for s_{j-1} < i <= s_j, and back
+so the average is the run in which step i was scaled by w_i. Between two checkpoints w is constant,
+W_j = c_j + ... + c_k for s_{j-1} < i <= s_j, and back
 
     c_0 = 1 - W_1,     c_j = W_j - W_{j+1},     c_k = W_k.
 
-Weights are non-negative and sum to 1 exactly if 1 >= W_1 >= ... >= W_k >= 0: every decay that never rises, and no other.
+Weights are non-negative and sum to 1 exactly if 1 >= W_1 >= ... >= W_k >= 0: every decay that never rises, no other.
 
     paper   here
     c_j     weights[j], k + 1 of them
@@ -46,9 +46,9 @@ Floats = Float[np.ndarray, " n"]
 State = Mapping[str, Shaped[np.ndarray, "..."]]
 
 DECAYS: dict[str, Callable[[Floats, float], Floats]] = {
-    "linear": lambda t, onset: 1 - t,
-    "cosine": lambda t, onset: (1 + np.cos(np.pi * t)) / 2,
-    "1-sqrt": lambda t, onset: 1 - np.sqrt(t),
+    "linear": lambda t, _onset: 1 - t,
+    "cosine": lambda t, _onset: (1 + np.cos(np.pi * t)) / 2,
+    "1-sqrt": lambda t, _onset: 1 - np.sqrt(t),
     "inverse-sqrt": lambda t, onset: np.sqrt(onset / (onset + (1 - onset) * t)),
 }
 """By name: the factor on the learning rate at a share t of the decay, in [0, 1]; ``onset`` is first step / last step.

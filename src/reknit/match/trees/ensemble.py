@@ -10,8 +10,8 @@ In an *oblivious* tree all nodes of a depth share w and b, so that it has D of t
 
     paper   here
     M D F C trees, depth, inputs, outputs
-    w, b    weights, biases: one row for each node, in the order of a heap (children of n: 2n + 1 left, 2n + 2 right), or
-            for each depth
+    w, b    weights, biases: one row for each node, in the order of a heap (children of n: 2n + 1 left, 2n + 2 right),
+            or for each depth
     pi      leaves: from left to right
 """
 
@@ -67,7 +67,7 @@ class TreeEnsemble:
     @property
     def depth(self) -> int:
         """D."""
-        nodes = self.weights.shape[1]
+        nodes = int(self.weights.shape[1])
         return nodes if self.oblivious else (nodes + 1).bit_length() - 1
 
     def shares(self, x: Float[np.ndarray, "rows inputs"]) -> Float[np.ndarray, "rows trees leaves"]:
@@ -121,8 +121,8 @@ def average(ensembles: Sequence[TreeEnsemble], weights: Sequence[float] | None =
         raise UsageError(problem, "weights", "Give one weight for each, of sum 1")
     for other in ensembles[1:]:
         check_alike(ensembles[0], other)
-    sums = [
-        sum(share * part for share, part in zip(shares, parts, strict=True))
-        for parts in zip(*(e.parts for e in ensembles), strict=True)
-    ]
-    return TreeEnsemble(*(np.asarray(part) for part in sums), oblivious=ensembles[0].oblivious)
+    splits, biases, leaves = (
+        np.asarray(sum(share * part for share, part in zip(shares, parts, strict=True)))
+        for parts in zip(*(trees.parts for trees in ensembles), strict=True)
+    )
+    return TreeEnsemble(splits, biases, leaves, ensembles[0].oblivious)

@@ -1,8 +1,8 @@
 """The symmetry that brings one ensemble of soft trees nearest to another.
 
 Source: arXiv 2405.14596, section 3.2. Two trees are as similar as the inner product of their parameters, nodes weighted
-by the leaves below them, under the best flips and split order; a linear assignment over the trees follows (``weights``).
-Or the assignment is by the inner product of what the trees answer on some data, which no flip changes, and flips and
+by the leaves below them, under the best flips and split order; a linear assignment over the trees follows
+(``weights``). Or the assignment is by the inner product of what the trees answer on some data, which no flip changes, and flips and
 split order follow from the parameters, pair by pair (``activations``).
 
 Departures. The paper tries all 2^(2^D - 1) patterns of flips. But what is below a node's left child is flipped whatever
@@ -46,7 +46,7 @@ def match_weights(first: TreeEnsemble, second: TreeEnsemble) -> TreeSymmetry:
 
 
 def match_activations(first: TreeEnsemble, second: TreeEnsemble, x: Float[np.ndarray, "rows inputs"]) -> TreeSymmetry:
-    """The change of ``second`` after which tree by tree its answers on x have the largest inner product with ``first``'s.
+    """The change of ``second`` after which its trees' answers on x have the largest inner product with ``first``'s.
 
     Raises:
         InputError: the ensembles differ in architecture.

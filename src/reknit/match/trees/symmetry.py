@@ -6,8 +6,8 @@ Source: arXiv 2405.14596, section 3.1. Three things:
     subtree flip     negate w and b of a node and exchange what lies to its left and right: sigmoid(-s) = 1 - sigmoid(s)
     split order      of an oblivious tree: exchange two depths, and the leaves with them
 
-Not in the paper, and without consequence for averages: a constant added to all leaves of one tree and taken from those of
-another (the shares of a tree sum to 1). Averages of parameters are linear in it; the matching takes it out.
+Not in the paper, and without consequence for averages: a constant added to all leaves of one tree and taken from those
+of another (the shares of a tree sum to 1). Averages of parameters are linear in it; the matching takes it out.
 """
 
 from __future__ import annotations
