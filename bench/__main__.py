@@ -8,7 +8,7 @@ import sys
 BENCHES = (
     *("puzzle", "random_starts", "covering", "few_rows", "scaling", "commands"),
     *("wiring", "foreign_modules", "key_mapping"),
-    *("wsm", "tree_ensembles"),
+    *("wsm", "tree_ensembles", "representations", "laftr"),
 )
 
 

@@ -149,7 +149,7 @@ def main(argv: list[str]) -> None:
     """Train, align, follow the lines."""
     given = options("tree_ensembles", argv, seeds=5)
     torch.set_num_threads(given.threads)
-    lines = Lines("tree_ensembles", given.fresh, ("match",))
+    lines = Lines("tree_ensembles", given.fresh, ("match/trees",))
     rows: dict[str, list[list[object]]] = {"right": [], "loss": [], "middle": [], "gain": []}
     for name, kind, trees, depth in SETTINGS:
         keys = [[name, kind, trees, depth, seed] for seed in range(given.seeds)]

@@ -1,4 +1,4 @@
-"""Ensembles of soft trees: symmetries leave the function alone; planted ones are undone; the optimum is brute force's."""
+"""Ensembles of soft trees: symmetries leave the function alone; planted ones are undone; brute force as oracle."""
 
 from itertools import permutations, product
 

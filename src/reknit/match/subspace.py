@@ -17,7 +17,7 @@ subspaces (``vacuous``): then the region says nothing.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Float
@@ -96,15 +96,32 @@ class SubspaceRegion:
 
     Attributes:
         basis: the sample's top directions, orthonormal columns.
-        radius: in Frobenius distance of projectors, sqrt(2) times the root of the summed squared sines.
-        level: the nominal rate at which such regions hold the truth.
+        distances: of projectors, ||P* - P^||_F, one for each draw of the bootstrap, rising.
+        level: the nominal rate at which such regions hold the truth, in (0, 1).
         gap: of the sample's eigenvalues at the rank, as a share of the largest.
+
+    Raises:
+        UsageError: no such level.
     """
 
     basis: Float[np.ndarray, "d rank"]
-    radius: float
+    distances: Float[np.ndarray, " draws"]
     level: float
     gap: float
+
+    def __post_init__(self) -> None:
+        if not 0 < self.level < 1:
+            raise UsageError(f"there is no region of level {self.level}", "level", "Give one between 0 and 1")
+
+    def at(self, level: float) -> SubspaceRegion:
+        """The region of another level, from the same draws."""
+        return replace(self, level=level)
+
+    @property
+    def radius(self) -> float:
+        """In Frobenius distance of projectors: sqrt(2) times the root of the summed squared sines."""
+        draws = len(self.distances)
+        return float(self.distances[min(int(np.ceil(self.level * (draws + 1))), draws) - 1])
 
     @property
     def vacuous(self) -> bool:
@@ -137,18 +154,17 @@ def subspace_region(
         UsageError: rank, level or draws out of range.
         InputError: fewer than rank + 2 rows, or numbers that are not finite.
     """
-    if not 1 <= rank < x.shape[1] or not 0 < level < 1 or draws < 1:
-        problem = f"no region of level {level} for {rank} of {x.shape[1]} directions from {draws} draws"
-        raise UsageError(problem, "rank", "Give a rank of 1 to below the width, a level between 0 and 1, and draws")
+    if not 1 <= rank < x.shape[1] or draws < 1:
+        problem = f"there is no region for {rank} of {x.shape[1]} directions from {draws} draws"
+        raise UsageError(problem, "rank", "Give a rank of 1 to below the width, and a draw or more")
     if len(x) < rank + 2 or not np.isfinite(x).all():
         raise InputError(f"{len(x)} rows are too few, or not finite", "rows", f"Give {rank + 2} or more finite ones")
     centred = np.asarray(x, dtype=np.float64) - x.mean(0, dtype=np.float64)
     values, vectors = np.linalg.eigh(centred.T @ centred / len(x))
     basis = vectors[:, -rank:]
     distances = np.sort(_bootstrap(centred, basis, draws, np.random.default_rng(seed)))
-    radius = float(distances[min(int(np.ceil(level * (draws + 1))), draws) - 1])
     gap = float((values[-rank] - values[-rank - 1]) / max(values[-1], np.finfo(np.float64).tiny))
-    return SubspaceRegion(basis, radius, level, gap)
+    return SubspaceRegion(basis, distances, level, gap)
 
 
 def _bootstrap(

@@ -2,8 +2,8 @@
 
 Source: arXiv 2405.14596, section 3.2. Two trees are as similar as the inner product of their parameters, nodes weighted
 by the leaves below them, under the best flips and split order; a linear assignment over the trees follows
-(``weights``). Or the assignment is by the inner product of what the trees answer on some data, which no flip changes, and flips and
-split order follow from the parameters, pair by pair (``activations``).
+(``weights``). Or the assignment is by the inner product of what the trees answer on some data, which no flip changes,
+and flips and split order follow from the parameters, pair by pair (``activations``).
 
 Departures. The paper tries all 2^(2^D - 1) patterns of flips. But what is below a node's left child is flipped whatever
 is below its right one, so the best pattern follows from the leaves up, subtree by subtree:
