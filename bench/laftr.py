@@ -3,8 +3,8 @@
     python -m bench laftr [--nets 4]
 
 MLPs 64-48-48-10 on digits. The statistics are of the training images; the true distance is of these, and of images
-left out. Each reference net is paired with copies with noise of six sizes, copies trained on (four lengths, all digits or five of
-them), copies with the smallest weights pruned, and, apart from the rest, with a net of another seed.
+left out. Each reference net is paired with copies with noise of six sizes, copies trained on (four lengths, all digits
+or five of them), copies with the smallest weights pruned, and, apart from the rest, with a net of another seed.
 """
 
 from __future__ import annotations
@@ -55,6 +55,11 @@ def relatives(net: Mlp, seed: int) -> Iterator[tuple[str, Mlp]]:
         yield "pruned", pruned(net, share)
 
 
+def correlation(first: np.ndarray, second: np.ndarray) -> str:
+    """The rank correlation and its interval, of ten pairs or more."""
+    return "{:.3f} [{:.3f}, {:.3f}]".format(*rank_correlation(first, second)) if len(first) >= 10 else "-"
+
+
 def main(argv: list[str]) -> None:
     """Train, estimate, compare."""
     given = options("laftr", argv, nets=4)
@@ -83,17 +88,14 @@ def main(argv: list[str]) -> None:
     same_basis = kinds != "another seed"
     rows = []
     for name, chosen in (("all in one basis", same_basis), *((k, kinds == k) for k in dict.fromkeys(kinds))):
-        by = [rank_correlation(v[chosen], true[chosen]) for v in (estimate, moved)]
+        by = [correlation(v[chosen], true[chosen]) for v in (estimate, moved)]
         ratio = np.percentile(estimate[chosen] / true[chosen], [5, 50, 95])
-        rows.append([name, int(chosen.sum()), *("{:.3f} [{:.3f}, {:.3f}]".format(*c) for c in by), *ratio.round(2)])
+        rows.append([name, int(chosen.sum()), *by, *ratio.round(2)])
     head = ["pairs", "number", "estimate: rank correlation, 95 %", "squared distance of parameters: the same"]
     show("with the true distance on the training images", [*head, "estimate / true, 5 %", "50 %", "95 %"], rows)
     logs = np.corrcoef(np.log(estimate[same_basis]), np.log(true[same_basis]))[0, 1]
-    new = rank_correlation(estimate[same_basis], fresh[same_basis])
-    print(
-        f"\nin one basis: correlation of logarithms {logs:.3f}; rank correlation with the true distance on images left"
-    )
-    print("out {:.3f} [{:.3f}, {:.3f}]".format(*new))
+    new = correlation(estimate[same_basis], fresh[same_basis])
+    print(f"\nin one basis: correlation of logarithms {logs:.3f}; rank correlation on images left out {new}")
     numbers = sum(len(a) for a in stored.active)
     print(f"stored: {numbers} numbers for units, {len(stored.mean)} + {stored.covariance.size} for inputs")
     assert same_basis.sum() >= 10 * given.nets
