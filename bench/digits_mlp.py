@@ -49,7 +49,7 @@ def trained(net: Mlp, steps: int, seed: int, rate: float = 2e-3, rows: np.ndarra
 
 def layers(net: Mlp) -> list[tuple[np.ndarray, np.ndarray]]:
     """Weights and biases, in float64."""
-    parts = [(layer.weight, layer.bias) for layer in net.layers]
+    parts = [(layer.weight, layer.bias) for layer in net.layers if isinstance(layer, nn.Linear)]
     return [(w.detach().double().numpy(), b.detach().double().numpy()) for w, b in parts]
 
 

@@ -37,8 +37,8 @@ def pruned(net: Mlp, share: float) -> Mlp:
     """The smallest weights of every matrix set to zero."""
     net = copy.deepcopy(net)
     with torch.no_grad():
-        for layer in net.layers:
-            layer.weight[layer.weight.abs() < layer.weight.abs().flatten().quantile(share)] = 0
+        for weight in (p for p in net.parameters() if p.ndim == 2):
+            weight[weight.abs() < weight.abs().flatten().quantile(share)] = 0
     return net
 
 
@@ -76,13 +76,13 @@ def main(argv: list[str]) -> None:
         stranger = trained(made(SIZES, 50 + seed), 400, 50 + seed)
         for kind, other in (*relatives(net, seed), ("another seed", stranger)):
             second = layers(other)
-            moved = sum(
+            changes = sum(
                 float(np.square(a - b).sum())
                 for pair in zip(first, second, strict=True)
                 for a, b in zip(*pair, strict=True)
             )
             truths = true_distance(first, second, seen), true_distance(first, second, left_out)
-            found.append((kind, estimated_distance(first, second, stored), moved, *truths))
+            found.append((kind, estimated_distance(first, second, stored), changes, *truths))
     kinds = np.array([line[0] for line in found])
     estimate, moved, true, fresh = (np.array(column) for column in list(zip(*found, strict=True))[1:])
     same_basis = kinds != "another seed"

@@ -5,7 +5,7 @@
 An MLP on scikit-learn's digits (SGD with momentum) and a small decoder on text (AdamW). Each is trained at a constant
 rate to the onset of the decay. From there one run goes on at that rate and is averaged; one run for each decay has its
 rate lowered, step by step, by the factors that the averages emulate. Losses are of data that no run has seen. The
-decoder is taken twice: while its loss still falls fast, where averages have to lag, and later.
+MLP is taken at two rates; the decoder while its loss still falls fast, where averages have to lag, and later.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class Task:
     window: int
 
 
-def digits_task() -> Task:
+def digits_task(rate: float) -> Task:
     """An MLP 64-64-10: 1000 images to train on, 797 left out; cross-entropy in nats."""
     images, labels = load_digits(return_X_y=True)
     order = np.random.default_rng(0).permutation(len(images))
@@ -70,9 +70,9 @@ def digits_task() -> Task:
         return float(nn.functional.cross_entropy(net(x[1000:]), y[1000:]))
 
     def sgd(net: nn.Module) -> torch.optim.Optimizer:
-        return torch.optim.SGD(net.parameters(), 0.1, momentum=0.9, weight_decay=1e-3)
+        return torch.optim.SGD(net.parameters(), rate, momentum=0.9, weight_decay=1e-3)
 
-    return Task("digits, MLP, SGD", made, sgd, loss, judge, onset=600, window=400)
+    return Task(f"digits, MLP, SGD at {rate}", made, sgd, loss, judge, onset=600, window=400)
 
 
 def text_task(onset: int) -> Task:
@@ -184,7 +184,7 @@ def main(argv: list[str]) -> None:
     given = options("wsm", argv, seeds=5)
     torch.set_num_threads(given.threads)
     lines = Lines("wsm", given.fresh, ("match",))
-    for task in (digits_task(), text_task(500), text_task(1500)):
+    for task in (digits_task(0.1), digits_task(0.03), text_task(500), text_task(1500)):
         keys = [[task.name, seed] for seed in range(given.seeds)]
         runs = list(lines.each(keys, partial(run_key, task)))
         losses = {name: np.array([line[name] for line in runs]) for name in runs[0] if name not in ("key", "code")}

@@ -9,14 +9,13 @@ generalised eigenvalues of (A, B). Their top K are found without a constraint, a
 which has no other local minima. Covariances of a minibatch are unbiased, and with a second, independent minibatch in
 one factor of the square so is the gradient.
 
-Afterwards one pass gathers the K x K covariances of U^T x and V^T y, and the exact CCA of these gives correlations in
-order: ``rho_k`` of the found subspace, never above the exact ones (on the same rows) but for rounding.
+Afterwards all rows are projected, and the exact CCA of U^T x and V^T y gives correlations in order: those within the
+found subspace, never above the exact ones of the same rows but for rounding.
 
-Departures: columns are standardised first, and the steps are Adam's with a rate that falls linearly to zero; the
-paper leaves both open.
+Chosen here: columns are standardised first, and the steps are Adam's with a rate that falls linearly to zero.
 
 Exact CCA costs n (a + b)^2 and the inverse roots of two covariances; take it where these fit. It is a poor measure of
-similarity where rows are few: with n <= a + b every correlation is 1 (``few`` says so).
+similarity where rows are few: with n <= a + b some correlations are 1 whatever the rows (``few`` says so).
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Checkpoint averages that emulate a decay of the learning rate.
 
 Source: Tian et al. 2025, "WSM: Decay-free learning rate schedule via checkpoint merging for LLM pre-training",
-arXiv 2507.17634. The shapes beside linear and cosine: 1 - sqrt from arXiv 2405.18392, inverse square root from
-arXiv 1706.03762.
+arXiv 2507.17634. It names a linear, a cosine and an inverse square root decay; of the last both readings are here:
+1 - sqrt(share), arXiv 2405.18392, and 1 / sqrt(step), arXiv 1706.03762.
 
 Derivation. Checkpoints of one run are kept at steps s_0 < s_1 < ... < s_k. With u_i what step i added to the
 parameters, theta(s_k) = theta(s_0) + sum of u_i over s_0 < i <= s_k, whatever the optimiser. Average them with weights
