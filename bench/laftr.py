@@ -4,22 +4,25 @@
 
 MLPs 64-48-48-10 on digits. The statistics are of the training images; the true distance is of these, and of images
 left out. Each reference net is paired with copies with noise of six sizes, copies trained on (four lengths, all digits
-or five of them), copies with the smallest weights pruned, and, apart from the rest, with a net of another seed.
+or five of them), copies with the smallest weights pruned, and, apart from the rest, with three nets of other seeds, as
+they are and with their units matched by activations.
 """
 
 from __future__ import annotations
 
 import copy
 from collections.abc import Iterator
+from itertools import chain
 
 import numpy as np
 import torch
 
 from bench.common import options, show
-from bench.digits_mlp import TRAINED_ON, digits, layers, made, trained
+from bench.digits_mlp import TRAINED_ON, activations, digits, layers, made, trained
 from bench.intervals import rank_correlation
 from reknit.architectures.mlp import Mlp
-from reknit.match.laftr import estimated_distance, store, true_distance
+from reknit.match.laftr import Layers, estimated_distance, store, true_distance
+from reknit.solvers.assignment import best_matching
 
 SIZES = (64, 48, 48, 10)
 
@@ -55,6 +58,17 @@ def relatives(net: Mlp, seed: int) -> Iterator[tuple[str, Mlp]]:
         yield "pruned", pruned(net, share)
 
 
+def aligned(net: Mlp, other: Mlp, x: np.ndarray) -> Layers:
+    """The other net's layers with hidden units in the order that correlates best with the net."""
+    found = layers(other)
+    for k, (ours, theirs) in enumerate(zip(activations(net, x), activations(other, x), strict=True)):
+        a, b = ((z - z.mean(0)) / (z.std(0) + 1e-12) for z in (ours, theirs))
+        order = best_matching(a.T @ b)
+        found[k] = (found[k][0][order], found[k][1][order])
+        found[k + 1] = (found[k + 1][0][:, order], found[k + 1][1])
+    return found
+
+
 def correlation(first: np.ndarray, second: np.ndarray) -> str:
     """The rank correlation and its interval, of ten pairs or more."""
     return "{:.3f} [{:.3f}, {:.3f}]".format(*rank_correlation(first, second)) if len(first) >= 10 else "-"
@@ -67,15 +81,17 @@ def main(argv: list[str]) -> None:
     x, y = digits()
     seen, left_out = x[:TRAINED_ON], x[TRAINED_ON:]
     found: list[tuple[str, float, float, float, float]] = []
+    strangers = [trained(made(SIZES, seed), 400, seed) for seed in (50, 51, 52)]
     for seed in range(given.nets):
         net = trained(made(SIZES, seed), 400, seed)
         right = (net(torch.tensor(left_out, dtype=torch.float32)).argmax(1).numpy() == y[TRAINED_ON:]).mean()
         print(f"net {seed}: {100 * right:.1f} % of images left out are right", flush=True)
         first = layers(net)
         stored = store(first, seen)
-        stranger = trained(made(SIZES, 50 + seed), 400, 50 + seed)
-        for kind, other in (*relatives(net, seed), ("another seed", stranger)):
-            second = layers(other)
+        same = ((kind, layers(other)) for kind, other in relatives(net, seed))
+        apart = (("another seed", layers(other)) for other in strangers)
+        matched = (("another seed, matched", aligned(net, other, seen)) for other in strangers)
+        for kind, second in chain(same, apart, matched):
             changes = sum(
                 float(np.square(a - b).sum())
                 for pair in zip(first, second, strict=True)
@@ -85,7 +101,7 @@ def main(argv: list[str]) -> None:
             found.append((kind, estimated_distance(first, second, stored), changes, *truths))
     kinds = np.array([line[0] for line in found])
     estimate, moved, true, fresh = (np.array(column) for column in list(zip(*found, strict=True))[1:])
-    same_basis = kinds != "another seed"
+    same_basis = np.array([not kind.startswith("another") for kind in kinds])
     rows = []
     for name, chosen in (("all in one basis", same_basis), *((k, kinds == k) for k in dict.fromkeys(kinds))):
         by = [correlation(v[chosen], true[chosen]) for v in (estimate, moved)]
