@@ -11,7 +11,7 @@ distribution nor the gap to be known:
     region = { P : ||P^ - P||_F <= radius }
 
 Departure: rows are centred by their mean, which the paper takes to be zero. How often such regions hold the truth is
-measured in docs/cards/subspace.md. Where the gap is small for the rows the radius nears the distance of random
+measured in docs/cards/representations.md. Where the gap is small for the rows the radius nears the distance of random
 subspaces (``vacuous``): then the region says nothing.
 """
 
