@@ -25,6 +25,8 @@ from reknit.match.laftr import Layers, estimated_distance, store, true_distance
 from reknit.solvers.assignment import best_matching
 
 SIZES = (64, 48, 48, 10)
+Line = tuple[str, float, float, float, float]
+"""Kind, estimate, squared distance of parameters, true distance on training images, and on images left out."""
 
 
 def noisy(net: Mlp, size: float, seed: int) -> Mlp:
@@ -74,13 +76,31 @@ def correlation(first: np.ndarray, second: np.ndarray) -> str:
     return "{:.3f} [{:.3f}, {:.3f}]".format(*rank_correlation(first, second)) if len(first) >= 10 else "-"
 
 
+def told(found: list[Line]) -> None:
+    """The tables, and stop unless the estimate follows the truth."""
+    kinds = np.array([line[0] for line in found])
+    estimate, moved, true, fresh = (np.array(column) for column in list(zip(*found, strict=True))[1:])
+    same_basis = np.array([not kind.startswith("another") for kind in kinds])
+    rows = []
+    for name, chosen in (("all in one basis", same_basis), *((k, kinds == k) for k in dict.fromkeys(kinds))):
+        by = [correlation(v[chosen], true[chosen]) for v in (estimate, moved)]
+        ratio = np.percentile(estimate[chosen] / true[chosen], [5, 50, 95])
+        rows.append([name, int(chosen.sum()), *by, *ratio.round(2)])
+    head = ["pairs", "number", "estimate: rank correlation, 95 %", "squared distance of parameters: the same"]
+    show("with the true distance on the training images", [*head, "estimate / true, 5 %", "50 %", "95 %"], rows)
+    logs = np.corrcoef(np.log(estimate[same_basis]), np.log(true[same_basis]))[0, 1]
+    new = correlation(estimate[same_basis], fresh[same_basis])
+    print(f"\nin one basis: correlation of logarithms {logs:.3f}; rank correlation on images left out {new}")
+    assert rank_correlation(estimate[same_basis], true[same_basis])[1] > 0.8, "the estimate does not follow the truth"
+
+
 def main(argv: list[str]) -> None:
     """Train, estimate, compare."""
     given = options("laftr", argv, nets=4)
     torch.set_num_threads(given.threads)
     x, y = digits()
     seen, left_out = x[:TRAINED_ON], x[TRAINED_ON:]
-    found: list[tuple[str, float, float, float, float]] = []
+    found: list[Line] = []
     strangers = [trained(made(SIZES, seed), 400, seed) for seed in (50, 51, 52)]
     for seed in range(given.nets):
         net = trained(made(SIZES, seed), 400, seed)
@@ -99,20 +119,6 @@ def main(argv: list[str]) -> None:
             )
             truths = true_distance(first, second, seen), true_distance(first, second, left_out)
             found.append((kind, estimated_distance(first, second, stored), changes, *truths))
-    kinds = np.array([line[0] for line in found])
-    estimate, moved, true, fresh = (np.array(column) for column in list(zip(*found, strict=True))[1:])
-    same_basis = np.array([not kind.startswith("another") for kind in kinds])
-    rows = []
-    for name, chosen in (("all in one basis", same_basis), *((k, kinds == k) for k in dict.fromkeys(kinds))):
-        by = [correlation(v[chosen], true[chosen]) for v in (estimate, moved)]
-        ratio = np.percentile(estimate[chosen] / true[chosen], [5, 50, 95])
-        rows.append([name, int(chosen.sum()), *by, *ratio.round(2)])
-    head = ["pairs", "number", "estimate: rank correlation, 95 %", "squared distance of parameters: the same"]
-    show("with the true distance on the training images", [*head, "estimate / true, 5 %", "50 %", "95 %"], rows)
-    logs = np.corrcoef(np.log(estimate[same_basis]), np.log(true[same_basis]))[0, 1]
-    new = correlation(estimate[same_basis], fresh[same_basis])
-    print(f"\nin one basis: correlation of logarithms {logs:.3f}; rank correlation on images left out {new}")
+    told(found)
     numbers = sum(len(a) for a in stored.active)
     print(f"stored: {numbers} numbers for units, {len(stored.mean)} + {stored.covariance.size} for inputs")
-    assert same_basis.sum() >= 10 * given.nets
-    assert rank_correlation(estimate[same_basis], true[same_basis])[1] > 0.8, "the estimate does not follow the truth"

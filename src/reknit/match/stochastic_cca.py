@@ -20,6 +20,7 @@ similarity where rows are few: with n <= a + b some correlations are 1 whatever 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -92,24 +93,21 @@ def stochastic_cca(
     scales = [_column_scales(z) for z in (first, second)]
     rng = np.random.default_rng(seed)
     both = np.vstack([rng.normal(size=(width, components)) / (width * components) ** 0.5 for width in widths])
-    moments = [np.zeros_like(both), np.zeros_like(both)]
-    for step in range(1, steps + 1):
-        pairs = [
-            [_drawn(z, s, rows) for z, s in zip((first, second), scales, strict=True)]
-            for rows in _rows(rng, len(first), batch)
-        ]
-        gradient = _gradient(both, pairs, batch)
-        for k, (decay, power) in enumerate(((0.9, 1), (0.999, 2))):
-            moments[k] = decay * moments[k] + (1 - decay) * gradient**power
-        unbiased = [moments[0] / (1 - 0.9**step), moments[1] / (1 - 0.999**step)]
-        both = both - rate * (1 - (step - 1) / steps) * unbiased[0] / (np.sqrt(unbiased[1]) + 1e-12)
-    return _ordered(
-        first, second, [part * s[1][:, None] for part, s in zip(np.split(both, [widths[0]]), scales, strict=True)]
-    )
+    moments = np.zeros((2, *both.shape))
+    for step in range(steps):
+        drawn = [rng.choice(len(first), batch, replace=False, shuffle=False) for _ in range(2)]
+        pairs = [[_drawn(z, s, rows) for z, s in zip((first, second), scales, strict=True)] for rows in drawn]
+        both = both - rate * (1 - step / steps) * _adam(moments, _gradient(both, pairs, batch), step + 1)
+    parts = zip(np.split(both, [widths[0]]), scales, strict=True)
+    return _ordered(first, second, [part * scale[:, None] for part, (_, scale) in parts])
 
 
-def _rows(rng: np.random.Generator, count: int, batch: int) -> list[np.ndarray]:
-    return [rng.choice(count, batch, replace=False, shuffle=False) for _ in range(2)]
+def _adam(moments: np.ndarray, gradient: np.ndarray, step: int) -> np.ndarray:
+    """The direction of Adam (arXiv 1412.6980) at step 1, 2, ...; the moments are brought up to date in place."""
+    decays = np.array([0.9, 0.999])[:, None, None]
+    moments += (1 - decays) * (np.stack([gradient, gradient**2]) - moments)
+    mean, square = moments / (1 - decays**step)
+    return np.asarray(mean / (np.sqrt(square) + 1e-12))
 
 
 def _drawn(z: np.ndarray, scales: tuple[np.ndarray, np.ndarray], rows: np.ndarray) -> np.ndarray:
@@ -142,8 +140,9 @@ def _ordered(first: np.ndarray, second: np.ndarray, directions: list[np.ndarray]
     return Cca(inner.correlations, directions[0] @ inner.first, directions[1] @ inner.second, few)
 
 
-def _blocks(z: np.ndarray) -> list[np.ndarray]:
-    return [np.asarray(z[k : k + 4096], dtype=np.float64) for k in range(0, len(z), 4096)]
+def _blocks(z: np.ndarray) -> Iterator[np.ndarray]:
+    for k in range(0, len(z), 4096):
+        yield np.asarray(z[k : k + 4096], dtype=np.float64)
 
 
 def _column_scales(z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
