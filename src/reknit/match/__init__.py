@@ -1,1 +1,1 @@
-"""Network against network: aligned in one basis, merged, compared."""
+"""Network against network: align, merge, follow a path, measure how alike two of them are."""

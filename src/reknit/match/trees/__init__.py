@@ -1,0 +1,1 @@
+"""Ensembles of soft decision trees: the model, its symmetries, and matching modulo these."""
