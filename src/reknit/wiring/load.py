@@ -120,7 +120,7 @@ def _residual(content: Mapping[str, Any] | None) -> dict[str, Any] | None:
     if content is None:
         return None
     errors = {key: [_number(value) for value in content[key]] for key in ("mse", "max_abs", "tolerance")}
-    return errors | {"numbers": content["numbers"]}
+    return errors | {"numbers": content["numbers"], "contradicted": content["contradicted"]}
 
 
 def _tuples(sets: list[list[str]]) -> tuple[tuple[str, ...], ...]:
