@@ -1,0 +1,173 @@
+"""From a slot to the next BatchNorm: what a different tensor there would make of its mean and variance.
+
+    norm j --gain, shift--> f --> layer c --kernel, bias--> sum --> norm k
+
+A branch is recomputed alone, from what one forward pass left (``batch_moments.watch``): the layer on ``f`` of a sum in
+which one summand is exchanged, and the norm on a sum in which the layer's answer is. Whether the network is such a sum
+there is not taken from the skeleton on trust: it is computed from the summands and compared, and a branch that does not
+reproduce what was seen is left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from reknit.skeleton.skeleton import Skeleton, Use
+from reknit.wiring.batch_moments import Passed, moments
+from reknit.wiring.batch_norm_units import LAYERS, NORM
+
+Part = Literal["kernel", "bias", "gain", "shift"]
+BENDS: Mapping[str, Callable[[Tensor], Tensor]] = {
+    "relu": torch.relu,
+    "relu6": functional.relu6,
+    "hardtanh": functional.relu6,
+    "hardswish": functional.hardswish,
+    "silu": functional.silu,
+    "gelu": functional.gelu,
+    "tanh": torch.tanh,
+    "sigmoid": torch.sigmoid,
+}
+"""Functions of single entries by torch's names; what they do here is compared with what was seen."""
+AGREES = 1e-3
+"""Largest difference, in units of the largest number, between what was computed again and what was seen."""
+
+
+@dataclass(frozen=True)
+class Branch:
+    """A slot and the norm that it reaches first.
+
+    Attributes:
+        slot: the key.
+        part: what it is.
+        source: step of the norm whose gain or shift it is; None for kernels and biases.
+        layer: step of the layer.
+        norm: step of the norm that is measured.
+    """
+
+    slot: str
+    part: Part
+    source: int | None
+    layer: int
+    norm: int
+
+
+def find_branches(skeleton: Skeleton) -> tuple[Branch, ...]:
+    """Kernels, biases, gains and shifts behind which a norm measures, in the order of the forward pass."""
+    return tuple(_branches(skeleton))
+
+
+def _branches(skeleton: Skeleton) -> Iterator[Branch]:
+    norms = [use for use in skeleton.uses if use.operation == NORM]
+    layers = [use for use in skeleton.uses if use.operation in LAYERS]
+    behind = {layer.step: next((n.step for n in norms if layer.step in n.sources), None) for layer in layers}
+    for use in skeleton.uses:
+        if use.operation in LAYERS:
+            layer, source, parts = use, None, {"weight": "kernel", "bias": "bias"}
+        elif use.operation == NORM:
+            reader = next((each for each in layers if use.step in each.sources), None)
+            if reader is None:
+                continue
+            layer, source, parts = reader, use.step, {"weight": "gain", "bias": "shift"}
+        else:
+            continue
+        norm = behind[layer.step]
+        for argument, part in parts.items():
+            if norm is not None and argument in use.slots:
+                yield Branch(use.slots[argument], part, source, layer.step, norm)  # type: ignore[arg-type]
+
+
+class Branches:
+    """The branches of one forward pass.
+
+    Args:
+        skeleton: what is filled.
+        passed: the pass, with everything kept.
+        values: what stood in the slots.
+    """
+
+    def __init__(self, skeleton: Skeleton, passed: Passed, values: Mapping[str, Tensor]) -> None:
+        self.uses = {use.step: use for use in skeleton.uses}
+        self.passed = passed
+        self.values = values
+
+    @cached_property
+    def _sums(self) -> dict[int, Tensor | None]:
+        return {}
+
+    def understood(self, branch: Branch) -> bool:
+        """Whether what was seen is computed again from its summands."""
+        norm = self.uses[branch.norm]
+        if branch.norm not in self.passed.norms or branch.layer not in self.passed.layers:
+            return False
+        if norm.bent or not self._is_sum(norm, self.passed.norms[branch.norm].x):
+            return False
+        return branch.source is None or self._is_sum(self.uses[branch.layer], self.passed.layers[branch.layer].x)
+
+    def _is_sum(self, use: Use, seen: Tensor | None) -> bool:
+        """Whether a use reads the bent sum of what its sources gave; kept, as several branches ask."""
+        if use.step not in self._sums:
+            self._sums[use.step] = self._sum(use, seen)
+        return self._sums[use.step] is not None
+
+    def _sum(self, use: Use, seen: Tensor | None) -> Tensor | None:
+        parts = [self._gave(step) for step in use.sources]
+        bend = _bend(use)
+        if seen is None or bend is None or not parts or any(part is None for part in parts):
+            return None
+        total = parts[0]
+        for part in parts[1:]:
+            if part is None or total is None or part.shape != total.shape:
+                return None
+            total = total + part
+        if total is None or total.shape != seen.shape:
+            return None
+        scale = float(seen.abs().max())
+        return total if float((bend(total) - seen).abs().max()) <= AGREES * scale else None
+
+    def _gave(self, step: int) -> Tensor | None:
+        if step in self.passed.norms:
+            return self.passed.norms[step].y
+        return self.passed.layers[step].y if step in self.passed.layers else None
+
+    def moments_with(self, branch: Branch, tensor: Tensor, shift: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Mean and variance at the norm, if this tensor stood in the slot; beside a gain a shift may change, too."""
+        layer, norm = self.passed.layers[branch.layer], self.passed.norms[branch.norm]
+        slots = self.uses[branch.layer].slots
+        assert norm.x is not None  # noqa: S101  the pass keeps everything
+        if branch.part == "bias":
+            return norm.mean + tensor - self.values[branch.slot], norm.variance
+        if branch.part == "kernel":
+            return moments(norm.x + (layer.run(layer.x, tensor) - layer.y))
+        x = self._bent_with(branch, tensor, shift)
+        return moments(norm.x + (layer.run(x, self.values[slots["weight"]]) - layer.y))
+
+    def _bent_with(self, branch: Branch, tensor: Tensor, shift: Tensor | None) -> Tensor:
+        """What the layer would read."""
+        use = self.uses[branch.layer]
+        source = self.uses[branch.source if branch.source is not None else branch.layer]
+        norm, total, bend = self.passed.norms[source.step], self._sums[use.step], _bend(use)
+        assert norm.x is not None and norm.y is not None and total is not None and bend is not None  # noqa: S101, PT018
+        shape = (1, -1, *[1] * (norm.x.ndim - 2))
+        if branch.part == "shift":
+            return bend(total + (tensor - self.values[branch.slot]).view(shape))
+        scaled = (norm.x - norm.mean.view(shape)) * ((norm.variance + norm.eps).rsqrt()).view(shape)
+        total = total + scaled * (tensor - self.values[branch.slot]).view(shape)
+        return bend(total if shift is None else total + (shift - self.values[source.slots["bias"]]).view(shape))
+
+
+def _bend(use: Use) -> Callable[[Tensor], Tensor] | None:
+    if not use.bent:
+        return lambda x: x
+    return BENDS.get(use.bent[0]) if len(use.bent) == 1 else None
+
+
+def numbers_of(passed: Passed, steps: Sequence[int] | None = None) -> int:
+    """How many numbers all norms read."""
+    return sum(norm.numbers for step, norm in passed.norms.items() if steps is None or step in steps)
