@@ -7,6 +7,7 @@ one wrong tensor does not spoil all that comes after it.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -23,6 +24,8 @@ from reknit.wiring.batch_norm_units import LAYERS, NORM
 from reknit.wiring.written_out_norms import ORDERS, written_out
 
 Vector = Float[np.ndarray, " channels"]
+SEQUENCE = 3
+"""Axes of a batch of sequences."""
 CALLS = {torch.conv1d, torch.conv2d, torch.conv3d, nn.functional.linear}
 
 
@@ -75,13 +78,18 @@ class Passed:
     layers: dict[int, Layer] = field(default_factory=dict)
 
 
+class _Enough(Exception):  # noqa: N818  no error: the way out of another's forward pass
+    """Every norm was reached."""
+
+
 class _Watch(TorchFunctionMode):
     """While it is entered, BatchNorms that do not train are measured, and divide by what was measured."""
 
-    def __init__(self, steps: Mapping[int, int], *, keep: bool) -> None:
+    def __init__(self, steps: Mapping[int, int], last: int, *, keep: bool) -> None:
         super().__init__()
         self.steps = steps
         self.keep = keep
+        self.last = last
         self.passed = Passed()
 
     def __torch_function__(
@@ -122,6 +130,8 @@ class _Watch(TorchFunctionMode):
         y = written_out(x, mean, variance, told["weight"], told["bias"], told["eps"])
         kept = (x, y) if self.keep else (None, None)
         self.passed.norms.setdefault(step, Norm(*kept, mean, variance, told["eps"], x.numel()))
+        if step == self.last:
+            raise _Enough
         return y
 
 
@@ -138,7 +148,7 @@ def moments(x: Tensor) -> tuple[Tensor, Tensor]:
 def watch(
     module: nn.Module, skeleton: Skeleton, values: Mapping[str, Tensor], inputs: Sequence[Any], *, keep: bool = False
 ) -> Passed:
-    """Run a network and measure its norms.
+    """Run a network up to its last norm and measure all of them.
 
     Args:
         module: in eval mode, on the meta device or not.
@@ -154,7 +164,28 @@ def watch(
         if use.operation in LAYERS | {NORM} and key in held:
             held[key] = held[key].clone()  # told apart by what is handed in
             steps[id(held[key])] = use.step
-    mode = _Watch(steps, keep=keep)
-    with torch.no_grad(), mode:
+    last = max((use.step for use in skeleton.uses if use.operation == NORM), default=-1)
+    mode = _Watch(steps, last, keep=keep)
+    with torch.no_grad(), mode, suppress(_Enough):
         functional_call(module, held, tuple(inputs))
     return mode.passed
+
+
+def numbers_of(passed: Passed) -> int:
+    """How many numbers all norms read."""
+    return sum(norm.numbers for norm in passed.norms.values())
+
+
+def cut(inputs: Sequence[Any], share: float) -> tuple[Any, ...]:
+    """The middle of every sequence (rows, channels, positions); images and tokens stay as they are.
+
+    >>> [tuple(x.shape) for x in cut((torch.zeros(2, 4, 100), torch.zeros(2, 3, 8, 8)), 0.2)]
+    [(2, 4, 20), (2, 3, 8, 8)]
+    """
+    found = []
+    for x in inputs:
+        if isinstance(x, Tensor) and x.is_floating_point() and x.ndim == SEQUENCE:
+            length = max(1, int(x.shape[2] * share))
+            x = x.narrow(2, (x.shape[2] - length) // 2, length)
+        found.append(x)
+    return tuple(found)

@@ -167,7 +167,3 @@ def _bend(use: Use) -> Callable[[Tensor], Tensor] | None:
         return lambda x: x
     return BENDS.get(use.bent[0]) if len(use.bent) == 1 else None
 
-
-def numbers_of(passed: Passed, steps: Sequence[int] | None = None) -> int:
-    """How many numbers all norms read."""
-    return sum(norm.numbers for step, norm in passed.norms.items() if steps is None or step in steps)

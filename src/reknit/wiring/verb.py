@@ -25,11 +25,15 @@ from reknit.wiring.turned import Turned, turned
 from reknit.wiring.weights_placement import WeightsPlacement, place_by_weights
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import Tensor, nn
 
     from reknit.architectures.infer import Inference
     from reknit.skeleton.like import Like
+    from reknit.wiring.input_placement import InputPlacement
     from reknit.wiring.output_placement import OutputPlacement
+
+INPUTS_SHARE = 0.3
+"""Of the time, for what the inputs alone tell, where there are outputs as well."""
 
 
 def wire(
@@ -44,7 +48,7 @@ def wire(
 
     Args:
         pieces: a folder of tensors, or one file that holds them all.
-        data: recorded inputs and outputs (``recorded``); None: the weights alone.
+        data: recorded inputs, with outputs or without (``recorded``); None: the weights alone.
         options: what was asked for.
         evidence: what each kind of evidence weighs; None: what reknit comes with.
         progress: told what is being done.
@@ -69,12 +73,17 @@ def wire(
         skeleton, pools, pile.array, evidence or learned(), seed=options.seed, starts=options.starts
     )
     clock.stop("weights")
-    proved = None
+    proved = given = None
     if record is not None:
+        told("placing by recorded inputs")
+        given = _by_inputs(pile, pools, weights, record, options)
+        weights = given.weights
+        clock.stop("inputs")
+    if record is not None and record.outputs:
         told("placing by recorded outputs")
         proved = _by_outputs(pile, pools, weights, record, options)
         clock.stop("outputs")
-    return _written_up(pile, pools, weights, proved, clock.seconds, options)
+    return _written_up(pile, pools, weights, given, proved, clock.seconds, options)
 
 
 def _check_numbers(pile: _Pile) -> None:
@@ -159,6 +168,12 @@ class _Pile:
         """The numbers of a tensor, turned as the skeleton has them."""
         return self._turned.array(self.tensors.array(name))
 
+    def torch_tensors(self) -> dict[str, Tensor]:
+        """All of them, by name."""
+        import torch
+
+        return {name: torch.from_numpy(np.asarray(self.array(name), order="C")) for name in self.shapes}
+
     def build(self, tensors: Mapping[str, np.ndarray]) -> nn.Module:
         """The module with these tensors in its slots; tied slots get the same one, slots without effect zeros."""
         import torch
@@ -173,22 +188,37 @@ class _Pile:
         return module.eval()
 
 
-def _by_outputs(
+def _by_inputs(
     pile: _Pile, pools: Sequence[Pool], weights: WeightsPlacement, record: Recorded, options: WiringOptions
-) -> OutputPlacement:
-    import torch
-
+) -> InputPlacement:
     from reknit.skeleton.guess_inputs import on_meta, refusal
-    from reknit.wiring.output_placement import place
+    from reknit.wiring.input_placement import place_by_inputs
 
     reason = refusal(pile.like.module, on_meta(record.inputs))
     if reason:
         problem = f"{pile.like.name} does not take the recorded inputs: {reason}"
         raise TableError(problem, "inputs", "Record the arguments of the module, in their order")
+    share = INPUTS_SHARE if record.outputs else 1.0
+    return place_by_inputs(
+        pile.like.fillable(),
+        pile.skeleton,
+        pools,
+        pile.torch_tensors(),
+        weights,
+        record.inputs,
+        budget=None if options.budget is None else share * options.budget,
+    )
+
+
+def _by_outputs(
+    pile: _Pile, pools: Sequence[Pool], weights: WeightsPlacement, record: Recorded, options: WiringOptions
+) -> OutputPlacement:
+    from reknit.wiring.output_placement import place
+
     return place(
         pile.like.fillable(),  # a copy: a module that holds another one twice is left damaged by functional calls
         _judged(pile.skeleton, pools),
-        {name: torch.from_numpy(np.asarray(pile.array(name), order="C")) for name in pile.shapes},
+        pile.torch_tensors(),
         weights.placement,
         weights.settled,
         record.inputs,
@@ -213,6 +243,7 @@ def _written_up(
     pile: _Pile,
     pools: Sequence[Pool],
     weights: WeightsPlacement,
+    given: InputPlacement | None,
     proved: OutputPlacement | None,
     seconds: Mapping[str, float],
     options: WiringOptions,
@@ -232,7 +263,7 @@ def _written_up(
         certain = weights.certain
         unsure = [key for key in keys if key not in certain]
         verdict: Verdict = "ambiguous"  # whatever the margins: nothing was asked of the network itself
-        reason = _unsure(len(unsure), len(keys)) if unsure else _SURE
+        reason = _unsure(len(unsure), len(keys), given) if unsure else _SURE
         placement, undecided, residual = weights.placement, _sets(pile.skeleton, unsure), None
     else:
         proof = proved.proof
@@ -256,8 +287,13 @@ def _written_up(
 _SURE = "every slot stands out by its margin, but no outputs were given, so nothing is proved"
 
 
-def _unsure(unsure: int, slots: int) -> str:
-    return f"the weights alone leave {unsure} of {slots} slots uncertain; recorded outputs would decide"
+def _unsure(unsure: int, slots: int, given: InputPlacement | None) -> str:
+    left = f"leave {unsure} of {slots} slots uncertain; recorded outputs would decide"
+    if given is None:
+        return f"the weights alone {left}"
+    if given.used:
+        return f"the weights and what the recorded inputs cause ({given.remark}) {left}"
+    return f"the recorded inputs were left out, as {given.remark}; the weights alone {left}"
 
 
 def _sets(skeleton: Skeleton, unsure: Sequence[str]) -> tuple[tuple[str, ...], ...]:
