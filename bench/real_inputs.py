@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +24,7 @@ from torch import Tensor
 from bench.solved_piles import CHECKPOINTS
 from bench.text_nets import LENGTH, MASK, text
 
-ROWS = {"spliceai": 2, "preact": 64, "efficientnet": 12, "rxnfp": 12, "antiberty": 24}
+ROWS = {"spliceai": 2, "preact": 64, "efficientnet": 16, "rxnfp": 12, "antiberty": 24}
 """Rows of a record, by family; the others 64. Two rows of SpliceAI are 20,400 positions."""
 SIDE = 224
 """Pixels."""
@@ -36,17 +37,15 @@ def rows_of(name: str) -> int:
     return ROWS.get(name.partition("-")[0], 64)
 
 
-def real_inputs(name: str, shapes: Sequence[Sequence[int]], seed: int) -> tuple[Tensor, ...] | None:
-    """The positional arguments of one batch; None for networks whose inputs are not at hand.
+def real_inputs(name: str, shapes: Sequence[Sequence[int]], seed: int) -> tuple[Tensor, ...]:
+    """The positional arguments of one batch.
 
     Args:
         name: of the network in ``bench.solved_piles``.
         shapes: of its arguments; those of tokens may be exceeded in length.
         seed: of what is drawn.
     """
-    maker = MAKERS.get(name.partition("-")[0])
-    if maker is None:
-        return None
+    maker = MAKERS[name.partition("-")[0]]
     rng = np.random.default_rng([seed, 23])
     first = maker(rows_of(name), tuple(shapes[0]), rng)
     if first.is_floating_point():
@@ -54,6 +53,16 @@ def real_inputs(name: str, shapes: Sequence[Sequence[int]], seed: int) -> tuple[
     if name.startswith("bert"):
         first = torch.where(torch.from_numpy(rng.random(tuple(first.shape))) < 0.15, MASK, first)
     return first, *(torch.zeros_like(first) for _ in shapes[1:])
+
+
+def lacking_inputs(name: str) -> str:
+    """What is missing for inputs of this network, in a sentence; empty where nothing is."""
+    family = name.partition("-")[0]
+    if family not in MAKERS:
+        return f"{name}: no inputs of its kind are at hand"
+    if family == "efficientnet" and find_spec("PIL") is None:
+        return f"{name}: reading scikit-learn's photographs takes the package pillow"
+    return ""
 
 
 def digits(rows: int, shape: tuple[int, ...], rng: np.random.Generator) -> Tensor:

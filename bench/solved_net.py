@@ -127,12 +127,11 @@ class SolvedNet:
         with torch.no_grad():
             return tensors_in(functional_call(module, state, tuple(cast(x, dtype) for x in inputs)))
 
-    def record(self, path: Path, rows: int, seed: int, *, outputs: bool = True) -> None:
+    def record(self, path: Path, rows: int, seed: int) -> None:
         """Write random inputs, and what the network answers to them, to an npz file."""
         inputs = self.draw(rows, seed)
         arrays = {f"input_{k}": value.numpy() for k, value in enumerate(inputs)}
-        if outputs:
-            arrays |= {f"output_{k}": value.numpy() for k, value in enumerate(self.answer(self.tensors, inputs))}
+        arrays |= {f"output_{k}": value.numpy() for k, value in enumerate(self.answer(self.tensors, inputs))}
         np.savez(path, allow_pickle=False, **arrays)
 
     def check_seconds(self, rows: int, seed: int, runs: int = 5) -> float:

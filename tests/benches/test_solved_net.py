@@ -106,15 +106,15 @@ def test_a_scattered_pile_has_every_tensor_once_and_no_names(tmp_path):
 def test_wiring_a_scattered_network_tells_slots_and_memory(tmp_path):
     net = solved(IMAGES)
     slot_of = net.scatter(tmp_path / "pile.safetensors", seed=0)
-    net.record(tmp_path / "inputs.npz", 2, seed=0, outputs=False)
     request = {"pile": str(tmp_path / "pile.safetensors"), "data": None, "like": net.like, "seed": 0}
     request |= {"budget": 5.0, "evidence": None, "vectors": None}
     answer = run(request)
     assert sorted(answer["placement"]) == sorted(net.tensors)
     assert sorted(answer["placement"].values()) == sorted(slot_of)
     assert 0 < answer["before"] <= answer["peak"]
-    refused = run(request | {"data": str(tmp_path / "inputs.npz")})
-    assert "has no array outputs" in refused["refused"]
+    np.savez(tmp_path / "outputs.npz", outputs=np.zeros((2, 3), dtype="f4"))
+    refused = run(request | {"data": str(tmp_path / "outputs.npz")})
+    assert "has no array inputs" in refused["refused"]
 
 
 @pytest.mark.slow  # it loads torch once more
