@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.wiring import NAMES, counts, failures, kind_of
-from bench.wiring_run import crash_in, failed, lacking, no_answer, require_none_wrong
+from bench.wiring_run import crash_in, failed, inputs_told, lacking, require_none_wrong
 from bench.wiring_score import block_of, counted, score
 from reknit.skeleton.skeleton import Skeleton, Slot
 

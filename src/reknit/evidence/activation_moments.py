@@ -10,7 +10,7 @@ to channels that are not independent. The floors keep a chance hit from counting
 
 Source: the profile likelihood is textbook; what is new here is that the statistics are measured, not predicted in closed
 form as in ``batch_norm_books``, so that variances tell as much as means.
-Fails where inputs are unlike those of the training: see ``reliability``.
+Fails where inputs are unlike those of the training; ``wiring.input_placement`` looks at that first.
 """
 
 from __future__ import annotations
@@ -56,18 +56,3 @@ def nats(
         ceiling: an error that is as bad as any.
     """
     return np.asarray(channels / 2 * np.log(np.minimum(errors, ceiling) + floor))
-
-
-def reliability(errors: Float[np.ndarray, "norms vectors"], chosen: Float[np.ndarray, " norms"]) -> float:
-    """How far what stands in the slots explains what was measured: 1 perfectly, 0 no better than any other vector.
-
-    Args:
-        errors: of all vectors that might stand there, norm by norm.
-        chosen: of those that do.
-
-    Returns:
-        One minus the median over norms of the error, in units of the median error of the vectors of that norm.
-    """
-    finite = np.where(np.isfinite(errors), errors, np.nan)
-    usual = np.nanmedian(finite, axis=1)
-    return float(1 - np.median(np.minimum(chosen / np.maximum(usual, LEAST), 1.0)))

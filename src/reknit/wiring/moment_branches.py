@@ -2,17 +2,16 @@
 
     norm j --gain, shift--> f --> layer c --kernel, bias--> sum --> norm k
 
-A branch is recomputed alone, from what one forward pass left (``batch_moments.watch``): the layer on ``f`` of a sum in
-which one summand is exchanged, and the norm on a sum in which the layer's answer is. Whether the network is such a sum
-there is not taken from the skeleton on trust: it is computed from the summands and compared, and a branch that does not
-reproduce what was seen is left out.
+A branch is recomputed alone, from what one forward pass left (``batch_moments.watch``): the layer on a sum in which one
+summand is exchanged, and the norm on a sum in which the layer's answer is. Whether the network is such a sum there is not
+taken from the skeleton on trust: it is computed from the summands and compared, and a branch that does not reproduce what
+was seen is left out.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Literal
 
 import torch
@@ -83,6 +82,30 @@ def _branches(skeleton: Skeleton) -> Iterator[Branch]:
                 yield Branch(use.slots[argument], part, source, layer.step, norm)  # type: ignore[arg-type]
 
 
+@dataclass(frozen=True)
+class Read:
+    """What an operation reads: the sum of what its sources gave, bent as a whole or in one summand, and padded.
+
+    Attributes:
+        parts: step of a source -> what it gave.
+        bend: a function of single entries.
+        bent: the source that goes through it alone; None: the sum does.
+        padding: zeros around, as ``torch.nn.functional.pad`` has them.
+    """
+
+    parts: Mapping[int, Tensor]
+    bend: Callable[[Tensor], Tensor]
+    bent: int | None
+    padding: tuple[int, ...]
+
+    def with_(self, other: Mapping[int, Tensor]) -> Tensor:
+        """It, with other summands from some sources."""
+        parts = {**self.parts, **other}
+        total = sum((self.bend(x) if step == self.bent else x for step, x in parts.items()), torch.zeros(()))
+        total = self.bend(total) if self.bent is None else total
+        return functional.pad(total, self.padding) if any(self.padding) else total
+
+
 class Branches:
     """The branches of one forward pass.
 
@@ -96,70 +119,75 @@ class Branches:
         self.uses = {use.step: use for use in skeleton.uses}
         self.passed = passed
         self.values = values
-
-    @cached_property
-    def _sums(self) -> dict[int, Tensor | None]:
-        return {}
+        self._reads: dict[int, Read | None] = {}
 
     def understood(self, branch: Branch) -> bool:
         """Whether what was seen is computed again from its summands."""
         norm = self.uses[branch.norm]
         if branch.norm not in self.passed.norms or branch.layer not in self.passed.layers:
             return False
-        if norm.bent or not self._is_sum(norm, self.passed.norms[branch.norm].x):
+        if norm.bent or self._read(norm, self.passed.norms[branch.norm].x) is None:
             return False
-        return branch.source is None or self._is_sum(self.uses[branch.layer], self.passed.layers[branch.layer].x)
+        if branch.source is None:
+            return True
+        return self._read(self.uses[branch.layer], self.passed.layers[branch.layer].x) is not None
 
-    def _is_sum(self, use: Use, seen: Tensor | None) -> bool:
-        """Whether a use reads the bent sum of what its sources gave; kept, as several branches ask."""
-        if use.step not in self._sums:
-            self._sums[use.step] = self._sum(use, seen)
-        return self._sums[use.step] is not None
+    def moments_with(self, branch: Branch, tensor: Tensor, shift: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Mean and variance at the norm, if this tensor stood in the slot; beside a gain a shift may change, too."""
+        layer, norm = self.passed.layers[branch.layer], self.passed.norms[branch.norm]
+        assert norm.x is not None  # noqa: S101  the pass keeps everything
+        if branch.part == "bias":
+            return norm.mean + tensor - self.values[branch.slot], norm.variance
+        if branch.part == "kernel":
+            return moments(norm.x + (layer.run(layer.x, tensor) - layer.y))
+        x = self._read_with(branch, tensor, shift)
+        weight = self.values[self.uses[branch.layer].slots["weight"]]
+        return moments(norm.x + (layer.run(x, weight) - layer.y))
 
-    def _sum(self, use: Use, seen: Tensor | None) -> Tensor | None:
-        parts = [self._gave(step) for step in use.sources]
+    def _read_with(self, branch: Branch, tensor: Tensor, shift: Tensor | None) -> Tensor:
+        """What the layer would read."""
+        read = self._reads[branch.layer]
+        source = self.uses[branch.source if branch.source is not None else branch.layer]
+        norm = self.passed.norms[source.step]
+        assert read is not None and norm.x is not None and norm.y is not None  # noqa: S101, PT018
+        shape = (1, -1, *[1] * (norm.x.ndim - 2))
+        if branch.part == "shift":
+            return read.with_({source.step: norm.y + (tensor - self.values[branch.slot]).view(shape)})
+        scaled = (norm.x - norm.mean.view(shape)) * (norm.variance + norm.eps).rsqrt().view(shape)
+        y = norm.y + scaled * (tensor - self.values[branch.slot]).view(shape)
+        if shift is not None:
+            y = y + (shift - self.values[source.slots["bias"]]).view(shape)
+        return read.with_({source.step: y})
+
+    def _read(self, use: Use, seen: Tensor | None) -> Read | None:
+        """How a use reads its sources; None where that is not understood. Kept, as several branches ask."""
+        if use.step not in self._reads:
+            ways = self._ways(use, seen)
+            self._reads[use.step] = next((way for way in ways if seen is not None and _agree(way.with_({}), seen)), None)
+        return self._reads[use.step]
+
+    def _ways(self, use: Use, seen: Tensor | None) -> Iterator[Read]:
+        given = {step: self._gave(step) for step in use.sources}
+        parts = {step: part for step, part in given.items() if part is not None}
         bend = _bend(use)
-        if seen is None or bend is None or not parts or any(part is None for part in parts):
-            return None
-        total = parts[0]
-        for part in parts[1:]:
-            if part is None or total is None or part.shape != total.shape:
-                return None
-            total = total + part
-        if total is None or total.shape != seen.shape:
-            return None
-        scale = float(seen.abs().max())
-        return total if float((bend(total) - seen).abs().max()) <= AGREES * scale else None
+        if seen is None or bend is None or not parts or len(parts) < len(given):
+            return
+        shape = next(iter(parts.values())).shape
+        missing = [wide - narrow for wide, narrow in zip(seen.shape, shape, strict=False)]
+        if any(part.shape != shape for part in parts.values()) or seen.ndim != len(shape) or min(missing) < 0:
+            return
+        padding = tuple(side for more in reversed(missing) for side in (more // 2, more - more // 2))
+        for bent in (None, *parts):
+            yield Read(parts, bend, bent, padding)
 
     def _gave(self, step: int) -> Tensor | None:
         if step in self.passed.norms:
             return self.passed.norms[step].y
         return self.passed.layers[step].y if step in self.passed.layers else None
 
-    def moments_with(self, branch: Branch, tensor: Tensor, shift: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Mean and variance at the norm, if this tensor stood in the slot; beside a gain a shift may change, too."""
-        layer, norm = self.passed.layers[branch.layer], self.passed.norms[branch.norm]
-        slots = self.uses[branch.layer].slots
-        assert norm.x is not None  # noqa: S101  the pass keeps everything
-        if branch.part == "bias":
-            return norm.mean + tensor - self.values[branch.slot], norm.variance
-        if branch.part == "kernel":
-            return moments(norm.x + (layer.run(layer.x, tensor) - layer.y))
-        x = self._bent_with(branch, tensor, shift)
-        return moments(norm.x + (layer.run(x, self.values[slots["weight"]]) - layer.y))
 
-    def _bent_with(self, branch: Branch, tensor: Tensor, shift: Tensor | None) -> Tensor:
-        """What the layer would read."""
-        use = self.uses[branch.layer]
-        source = self.uses[branch.source if branch.source is not None else branch.layer]
-        norm, total, bend = self.passed.norms[source.step], self._sums[use.step], _bend(use)
-        assert norm.x is not None and norm.y is not None and total is not None and bend is not None  # noqa: S101, PT018
-        shape = (1, -1, *[1] * (norm.x.ndim - 2))
-        if branch.part == "shift":
-            return bend(total + (tensor - self.values[branch.slot]).view(shape))
-        scaled = (norm.x - norm.mean.view(shape)) * ((norm.variance + norm.eps).rsqrt()).view(shape)
-        total = total + scaled * (tensor - self.values[branch.slot]).view(shape)
-        return bend(total if shift is None else total + (shift - self.values[source.slots["bias"]]).view(shape))
+def _agree(one: Tensor, other: Tensor) -> bool:
+    return one.shape == other.shape and float((one - other).abs().max()) <= AGREES * float(other.abs().max())
 
 
 def _bend(use: Use) -> Callable[[Tensor], Tensor] | None:
