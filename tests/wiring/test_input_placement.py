@@ -36,8 +36,8 @@ def wrong(placement):
     return sum(slot != name for slot, name in placement.items())
 
 
-@pytest.mark.parametrize(("like", "seed"), [(PREACT, 0), (PREACT, 1), (MBCONV, 0)])
-def test_what_the_weights_left_wrong_is_mended(like, seed):
+@pytest.mark.parametrize(("like", "seed", "left"), [(PREACT, 0, 0), (PREACT, 1, 0), (MBCONV, 0, 4)])
+def test_what_the_weights_left_wrong_is_mended(like, seed, left):
     net = counted(like, seed)
     before = spoiled(net, seed)
     found = placed(net, before, like_training(like, 32, 7))
@@ -45,7 +45,7 @@ def test_what_the_weights_left_wrong_is_mended(like, seed):
     assert found.remark.startswith("they moved ")
     assert sorted(found.weights.placement.values()) == sorted(net.state)
     assert wrong(before) >= 6
-    assert wrong(found.weights.placement) <= wrong(before) // 3
+    assert wrong(found.weights.placement) <= left
     assert not found.weights.certain
 
 

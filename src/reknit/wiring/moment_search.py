@@ -12,7 +12,7 @@ Left alone: what is likely by the weights, and running statistics that stand out
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -68,17 +68,17 @@ class MomentSearch:
         self.costs = costs
         self.fixed = fixed
         self.beliefs = beliefs
-        unread = _unread(costs)
+        self.unread = frozenset(slot for pair in _unread(costs) for slot in pair)
         self.priors = {
             slot: np.log(np.maximum([said.get(name, 0.0) for name in costs.column[slot]], LEAST_BELIEF))
             for slot, said in beliefs.items()
             if slot in costs.column
-        } | _by_scale(costs, unread)
+        } | _by_scale(costs, self.unread)
 
     def run(self, placement: Placement) -> Found:
         """Search from here."""
-        held = dict(placement)
-        cost = before = self.cost(held)
+        before = self.cost(placement)
+        held, cost = self._judged(placement)
         around, settled = self._look(held)
         for _ in range(ROUNDS):
             better, lower = self._improved(held, cost, around)
@@ -90,9 +90,22 @@ class MomentSearch:
 
     def cost(self, placement: Placement) -> float:
         """Of the whole network, with beliefs."""
+        return self._cost(placement, self.costs.statistics(placement, self.costs.pass_(placement, WHOLE)))
+
+    def _cost(self, placement: Placement, statistics: Mapping[str, Row]) -> float:
         column = self.costs.column
         believed = sum(float(row[column[slot][placement[slot]]]) for slot, row in self.priors.items())
-        return self.costs.of(placement) - believed
+        return sum(float(row[column[slot][placement[slot]]]) for slot, row in statistics.items()) - believed
+
+    def _judged(self, placement: Placement) -> tuple[dict[str, str], float]:
+        """The cost of a placement, once its running statistics are dealt by what it causes; and that placement."""
+        passed = self.costs.pass_(placement, WHOLE)
+        rows = self.costs.statistics(placement, passed)
+        dealt = self._dealt(placement, rows, {*rows, *self.unread} - self.fixed)
+        ways = [(dict(placement), rows), (dealt, self.costs.statistics(dealt, passed))]
+        judged = [(self._cost(way, statistics), k) for k, (way, statistics) in enumerate(ways)]
+        cost, best = min(judged)
+        return ways[best][0], cost
 
     def _look(self, held: Placement) -> tuple[Around, frozenset[str]]:
         whole = self.costs.pass_(held, WHOLE)
@@ -114,38 +127,48 @@ class MomentSearch:
             dealt = self._dealt(held, rows)
             changed = {slot: name for slot, name in dealt.items() if held[slot] != name}
             if changed:
-                lower = self.cost(held | changed)
+                tried, lower = self._judged(held | changed)
                 if lower < cost - GAIN:
-                    return held | changed, lower
+                    return tried, lower
             moves += [*self._cycles(held, changed), *self._exchanges(held, rows)]
         for move in moves:
             if time.perf_counter() > self.costs.deadline:
                 break
             if any(held[slot] != was for slot, (was, _) in move.items()):
                 continue  # another move was made there
-            tried = held | {slot: name for slot, (_, name) in move.items()}
-            lower = self.cost(tried)
+            tried, lower = self._judged(held | {slot: name for slot, (_, name) in move.items()})
             if lower < cost - GAIN:
                 held, cost = tried, lower
         return held, cost
 
-    def _dealt(self, held: Placement, rows: Mapping[str, Row]) -> dict[str, str]:
-        """Every pool by a matching; slots that nothing speaks of take what is left, or keep their own."""
+    def _dealt(
+        self, held: Placement, rows: Mapping[str, Row], loose: Collection[str] | None = None
+    ) -> dict[str, str]:
+        """Every pool by a matching; slots that nothing speaks of take what is left, or keep their own.
+
+        Args:
+            held: what stands in the slots.
+            rows: the costs.
+            loose: the slots that may change; None: all but the fixed ones.
+        """
         found = dict(held)
         for pool in self.costs.pools:
             if len(pool.slots) > 1 and any(slot in rows for slot in pool.slots):
-                table = np.stack([self._weighed(slot, held, rows) for slot in pool.slots])
+                table = np.stack([self._weighed(slot, held, rows, loose) for slot in pool.slots])
                 columns = best_matching(-table)
                 found |= {slot: pool.tensors[k] for slot, k in zip(pool.slots, columns.tolist(), strict=True)}
         return found
 
-    def _weighed(self, slot: str, held: Placement, rows: Mapping[str, Row]) -> Row:
+    def _weighed(
+        self, slot: str, held: Placement, rows: Mapping[str, Row], loose: Collection[str] | None = None
+    ) -> Row:
         """Costs with beliefs, and a little for what stands there."""
         column = self.costs.column[slot]
         row = rows[slot].copy() if slot in rows else np.zeros(len(column))
         if slot in self.priors:
             row -= self.priors[slot]
-        row[column[held[slot]]] -= WORST if slot in self.fixed else GAIN
+        stays = slot in self.fixed if loose is None else slot not in loose
+        row[column[held[slot]]] -= 2 * WORST if stays else GAIN
         return row
 
     def _cycles(self, held: Placement, changed: Mapping[str, str]) -> Iterator[Move]:
@@ -208,11 +231,11 @@ def _unread(costs: MomentCosts) -> list[tuple[str, str]]:
     return [pair for pair in pairs if all(slot in costs.pool_of and slot not in read for slot in pair)]
 
 
-def _by_scale(costs: MomentCosts, unread: list[tuple[str, str]]) -> dict[str, Row]:
+def _by_scale(costs: MomentCosts, unread: Collection[str]) -> dict[str, Row]:
     """Gains stay near one: all that is known of them."""
     found: dict[str, Row] = {}
     gains = {use.slots.get("weight", "") for use in costs.norms}
-    for slot in (each for pair in unread for each in pair):
+    for slot in sorted(unread):
         pool = costs.pool_of[slot]
         prior = scale_prior(pool.slots, gains & set(pool.slots), pool.stacked(costs.tensors).numpy())
         found[slot] = SCALE * prior[pool.slots.index(slot)]
