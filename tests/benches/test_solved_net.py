@@ -76,11 +76,6 @@ def test_a_record_holds_the_answers_of_the_true_network(like, tmp_path):
     np.testing.assert_allclose(stored["output_0"], first.numpy(), rtol=1e-4, atol=1e-5)
 
 
-def test_a_record_without_outputs_has_none(tmp_path):
-    solved(BERT).record(tmp_path / "record.npz", 2, seed=0, outputs=False)
-    assert all(key.startswith("input") for key in np.load(tmp_path / "record.npz"))
-
-
 def test_the_same_function_is_told_from_another():
     net = solved(IMAGES)
     assert net.computes_the_same(net.tensors, seed=0)

@@ -1,4 +1,4 @@
-"""What is measured in front of norms is what torch counts there in training mode, whatever running statistics stand there."""
+"""What is measured in front of norms is what torch counts in training mode, whatever statistics stand there."""
 
 import pytest
 import torch

@@ -50,7 +50,7 @@ def test_what_the_weights_left_wrong_is_mended(like, seed, left):
 
 
 @pytest.mark.parametrize("kind", ["noise", "axes shuffled"])
-@pytest.mark.parametrize("seed", [0, 1, 2])
+@pytest.mark.parametrize("seed", [0, 1])
 def test_other_inputs_are_left_out_or_do_no_harm(kind, seed):
     net = counted(PREACT, seed)
     before = spoiled(net, seed)

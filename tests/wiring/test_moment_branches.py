@@ -18,7 +18,9 @@ def test_as_the_whole_network(like, parts):
     passed = watch(net.module, net.skeleton, net.state, (x,), keep=True)
     branches = Branches(net.skeleton, passed, net.state)
     found = [branch for branch in find_branches(net.skeleton) if branches.understood(branch)]
-    assert {part: sum(branch.part == part for branch in found) for part in parts} == parts | ({"kernel": 7} if parts else {})
+    assert {part: sum(branch.part == part for branch in found) for part in parts} == parts | (
+        {"kernel": 7} if parts else {}
+    )
     assert {branch.part for branch in found} >= {"kernel", "gain", "shift"}
     rng = np.random.default_rng(0)
     for branch in found:

@@ -2,12 +2,14 @@
 
 import hashlib
 import json
+import re
 import sys
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+from counted_nets import PREACT, counted, like_training
 from safetensors.numpy import load_file, save_file
 from traced_nets import built_in, numbers
 
@@ -381,3 +383,40 @@ def test_what_is_likely_is_left_alone_at_first(own, monkeypatch):
     monkeypatch.setattr("reknit.wiring.output_placement.place", listening)
     reknit.assemble(path, record, like=like)
     assert "0.inp.bias" in seen[0]
+
+
+def test_inputs_alone_are_used_where_norms_keep_statistics_and_nothing_is_proved(tmp_path):
+    net = counted(PREACT)
+    path, truth = pile(tmp_path, {key: value.numpy() for key, value in net.state.items()})
+    record = tmp_path / "record.npz"
+    np.savez(record, inputs=like_training(PREACT, 32, 7).numpy())
+    alone, given = (reknit.assemble(path, data, like=PREACT) for data in (None, record))
+    right = [sum(truth[p.piece] == p.slot for p in wiring.slots) for wiring in (alone, given)]
+    assert right[1] > right[0]
+    assert (given.verdict, given.residual) == ("ambiguous", None)
+    words = (
+        r"the weights and what the recorded inputs cause \(they moved \d+ tensors\) leave \d+ of \d+ slots uncertain"
+    )
+    assert re.fullmatch(words + "; recorded outputs would decide", given.reason)
+    assert all(truth[p.piece] == p.slot for p in given.slots if p.certain)
+
+
+def test_inputs_alone_are_left_out_where_no_norm_keeps_statistics(tmp_path):
+    path, _ = pile(tmp_path, numbers(built_in(BERT)))
+    record = tmp_path / "record.npz"
+    tokens = np.zeros((2, 4), np.int64)
+    np.savez(record, input_0=tokens, input_1=tokens)
+    alone, given = (reknit.assemble(path, data, like=BERT) for data in (None, record))
+    assert given.placement == alone.placement
+    assert given.reason.startswith(
+        "the recorded inputs were left out, as there is no BatchNorm whose statistics they could be held against; "
+        "the weights alone leave "
+    )
+
+
+def test_inputs_alone_have_to_be_taken_by_the_module(tmp_path):
+    net = counted(PREACT)
+    path, _ = pile(tmp_path, {key: value.numpy() for key, value in net.state.items()})
+    np.savez(tmp_path / "record.npz", inputs=np.zeros((4, 5), np.float32))
+    with pytest.raises(TableError, match="does not take the recorded inputs: "):
+        reknit.assemble(path, tmp_path / "record.npz", like=PREACT)

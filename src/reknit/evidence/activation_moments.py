@@ -5,11 +5,11 @@
 
 The running statistics of a BatchNorm are averages of those of the batches it was trained on (Ioffe and Szegedy, arXiv
 1502.03167, section 3.1), so inputs like those of the training cause nearly the same. ``nats`` is the negative logarithm
-of the likelihood of normal errors of one unknown size, at its best; differences of it between vectors have a meaning, up
-to channels that are not independent. The floors keep a chance hit from counting more than sampling allows.
+of the likelihood of normal errors of one unknown size, at its best; differences of it between vectors have a meaning,
+up to channels that are not independent. The floors keep a chance hit from counting more than sampling allows.
 
-Source: the profile likelihood is textbook; what is new here is that the statistics are measured, not predicted in closed
-form as in ``batch_norm_books``, so that variances tell as much as means.
+Source: the profile likelihood is textbook; what is new here is that the statistics are measured, not predicted in
+closed form as in ``batch_norm_books``, so that variances tell as much as means.
 Fails where inputs are unlike those of the training; ``wiring.input_placement`` looks at that first.
 """
 

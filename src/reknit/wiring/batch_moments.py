@@ -1,15 +1,16 @@
 """What reaches every BatchNorm of a network, measured on inputs: mean and variance of every channel, step by step.
 
-While it is measured, norms divide by the statistics of the batch itself, as they do in training (Ioffe and Szegedy, arXiv
-1502.03167, algorithm 1). So what a norm passes on does not depend on which running statistics stand in its slots, and
+While it is measured, norms divide by the statistics of the batch itself, as they do in training (Ioffe and Szegedy,
+arXiv 1502.03167, algorithm 1). So what a norm passes on does not depend on which running statistics stand in its slots, and
 one wrong tensor does not spoil all that comes after it.
 """
 
 from __future__ import annotations
 
-from contextlib import suppress
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -112,15 +113,8 @@ class _Watch(TorchFunctionMode):
             told = {**dict(zip(("input", "weight", "bias"), args, strict=False)), **given}
             step = self.steps.get(id(told.get("weight")))
             if step is not None:
-                rest = {key: value for key, value in told.items() if key not in ("input", "weight")}
-                extra = args[3:]
-
-                def run(x: Tensor, weight: Tensor) -> Tensor:
-                    bias = rest.get("bias")
-                    others = {key: value for key, value in rest.items() if key != "bias"}
-                    again: Tensor = func(x, weight, bias, *extra, **others)
-                    return again
-
+                rest = {key: value for key, value in given.items() if key not in ("input", "weight", "bias")}
+                run = partial(_again, func, told.get("bias"), args[3:], rest)
                 self.passed.layers.setdefault(step, Layer(run, told["input"], y))
         return y
 
@@ -128,11 +122,24 @@ class _Watch(TorchFunctionMode):
         x: Tensor = told["input"]
         mean, variance = moments(x)
         y = written_out(x, mean, variance, told["weight"], told["bias"], told["eps"])
-        kept = (x, y) if self.keep else (None, None)
-        self.passed.norms.setdefault(step, Norm(*kept, mean, variance, told["eps"], x.numel()))
+        kept = {"x": x, "y": y} if self.keep else {"x": None, "y": None}
+        norm = Norm(**kept, mean=mean, variance=variance, eps=told["eps"], numbers=x.numel())
+        self.passed.norms.setdefault(step, norm)
         if step == self.last:
             raise _Enough
         return y
+
+
+def _again(
+    func: Callable[..., Tensor],
+    bias: Tensor | None,
+    extra: tuple[Any, ...],
+    rest: Mapping[str, Any],
+    x: Tensor,
+    weight: Tensor,
+) -> Tensor:
+    """The call of a layer with another input and weight."""
+    return func(x, weight, bias, *extra, **rest)
 
 
 def moments(x: Tensor) -> tuple[Tensor, Tensor]:
@@ -186,6 +193,7 @@ def cut(inputs: Sequence[Any], share: float) -> tuple[Any, ...]:
     for x in inputs:
         if isinstance(x, Tensor) and x.is_floating_point() and x.ndim == SEQUENCE:
             length = max(1, int(x.shape[2] * share))
-            x = x.narrow(2, (x.shape[2] - length) // 2, length)
-        found.append(x)
+            found.append(x.narrow(2, (x.shape[2] - length) // 2, length))
+        else:
+            found.append(x)
     return tuple(found)

@@ -1,10 +1,10 @@
 """Recorded inputs without outputs: what they cause inside the network is held against the statistics that it keeps.
 
-A BatchNorm keeps mean and variance of what reached it in training, and inputs like those of the training cause nearly the
-same (``moment_search``). That changes the placement by the weights only where
+A BatchNorm keeps mean and variance of what reached it in training, and inputs like those of the training cause nearly
+the same (``moment_search``). That changes the placement by the weights only where
 
-- the skeleton has BatchNorms whose statistics are kept; a transformer has none, and what the Grams of its readers say of
-  the covariance of the stream was weaker than the weights alone (docs/wiring.md);
+- the skeleton has BatchNorms whose statistics are kept; a transformer has none, and what the Grams of its readers say
+  of the covariance of the stream was weaker than the weights alone (docs/wiring.md);
 - a placement is found whose variances are those that the inputs cause, within ``DISAGREE``: with inputs of another kind
   (all zeros, noise on some nets) there is none, and they are left out;
 - the cost that the inputs and the beliefs have together falls.
@@ -84,7 +84,9 @@ def place_by_inputs(
     off = disagreement(costs, found.placement)
     if not off <= DISAGREE:
         times = f"by a factor of {np.exp(np.sqrt(off)):.2g}" if np.isfinite(off) else "by more than any factor"
-        return InputPlacement(weights, False, f"in no placement are the variances that they cause those kept, but off {times}")
+        return InputPlacement(
+            weights, False, f"in no placement are the variances that they cause those kept, but off {times}"
+        )
     changed = sum(weights.placement[slot] != name for slot, name in found.placement.items())
     return InputPlacement(_believed(costs, weights, found), True, f"they moved {changed} tensors")
 

@@ -3,14 +3,14 @@
     norm j --gain, shift--> f --> layer c --kernel, bias--> sum --> norm k
 
 A branch is recomputed alone, from what one forward pass left (``batch_moments.watch``): the layer on a sum in which one
-summand is exchanged, and the norm on a sum in which the layer's answer is. Whether the network is such a sum there is not
-taken from the skeleton on trust: it is computed from the summands and compared, and a branch that does not reproduce what
-was seen is left out.
+summand is exchanged, and the norm on a sum in which the layer's answer is. Whether the network is such a sum there is
+not taken from the skeleton on trust: it is computed from the summands and compared, and a branch that does not
+reproduce what was seen is left out.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -163,7 +163,9 @@ class Branches:
         """How a use reads its sources; None where that is not understood. Kept, as several branches ask."""
         if use.step not in self._reads:
             ways = self._ways(use, seen)
-            self._reads[use.step] = next((way for way in ways if seen is not None and _agree(way.with_({}), seen)), None)
+            self._reads[use.step] = next(
+                (way for way in ways if seen is not None and _agree(way.with_({}), seen)), None
+            )
         return self._reads[use.step]
 
     def _ways(self, use: Use, seen: Tensor | None) -> Iterator[Read]:
@@ -194,4 +196,3 @@ def _bend(use: Use) -> Callable[[Tensor], Tensor] | None:
     if not use.bent:
         return lambda x: x
     return BENDS.get(use.bent[0]) if len(use.bent) == 1 else None
-

@@ -4,8 +4,8 @@ Of running means and variances every tensor is compared with what one pass measu
 biases, gains and shifts the branch to the next norm is computed again with every tensor (``moment_branches``) and
 compared with the running statistics that fit best there, whichever stand there: those may be wrong, too.
 
-On a stream a norm sees what the norm before it saw, and a summand more. What was off before is off again, so a vector may
-fit either what was measured, or that less what is off at the norm before.
+On a stream a norm sees what the norm before it saw, and a summand more. What was off before is off again, so a vector
+may fit either what was measured, or that less what is off at the norm before.
 """
 
 from __future__ import annotations
@@ -56,8 +56,11 @@ class Around:
     """The costs around one placement.
 
     Attributes:
-        rows: slot -> what every tensor of its pool would cost there, in nats; slots that no norm speaks of are left out.
-        pair: of two branches (gain and shift of one norm) and two tensors: what they would cost together.
+        rows: slot -> what every tensor of its pool would cost there, in nats; not of slots that no norm speaks of.
+        branches: of the pass over a part of the rows.
+        whole: the pass over all of them.
+        off: step of a norm -> how far its statistics are off.
+        placement: what stands in the slots.
     """
 
     rows: Mapping[str, Row]
@@ -181,9 +184,7 @@ class MomentCosts:
                 found[use.step] = Off(norm.mean.double().numpy() - mean, logs)
         return found
 
-    def _against(
-        self, use: Use, mean: Tensor, variance: Tensor, eps: float, off: Mapping[int, Off]
-    ) -> dict[str, Row]:
+    def _against(self, use: Use, mean: Tensor, variance: Tensor, eps: float, off: Mapping[int, Off]) -> dict[str, Row]:
         """Argument of a norm -> what every tensor of its pool would cost there."""
         m, v = mean.double().numpy(), variance.double().numpy()
         means, variances = (self._vectors(use.slots[name]) for name in STATISTICS)

@@ -1,9 +1,10 @@
 """Tensors into the slots around BatchNorms so that inputs cause the running statistics that stand there.
 
-The cost of a placement in nats is that of ``moment_costs`` less the logarithm of what the weights believe. It is lowered
-in rounds: from the costs around the present placement every pool is dealt anew by a matching, each slot by itself, then
-gains and shifts together with the other one of their norm. A deal is taken whole if the cost of the whole network falls
-by it, else its cycles and the best exchanges one by one, each tried on the whole network.
+The cost of a placement in nats is that of ``moment_costs`` less the logarithm of what the weights believe. It is
+lowered in rounds: from the costs around the present placement every pool is dealt anew by a matching, each slot by
+itself, then gains and shifts together with the other one of their norm. A deal is taken whole if the cost of the whole
+network falls by it, else its cycles and the best exchanges one by one. Each is tried on the whole network, with its
+running statistics dealt anew by what it causes.
 
 Cost: a layer on a part of the rows for every tensor that might stand beside it, and a pass for every deal and move.
 Left alone: what is likely by the weights, and running statistics that stand out from all others.
@@ -141,9 +142,7 @@ class MomentSearch:
                 held, cost = tried, lower
         return held, cost
 
-    def _dealt(
-        self, held: Placement, rows: Mapping[str, Row], loose: Collection[str] | None = None
-    ) -> dict[str, str]:
+    def _dealt(self, held: Placement, rows: Mapping[str, Row], loose: Collection[str] | None = None) -> dict[str, str]:
         """Every pool by a matching; slots that nothing speaks of take what is left, or keep their own.
 
         Args:
@@ -189,7 +188,7 @@ class MomentSearch:
         found: list[tuple[float, Move]] = []
         for pool in self.costs.pools:
             slots = [slot for slot in pool.slots if slot in rows]
-            if len(slots) < 2:  # noqa: PLR2004  two take part in an exchange
+            if len(slots) < 2:
                 continue
             table = np.stack([self._weighed(slot, held, rows) for slot in slots])
             now = table[:, [self.costs.column[slot][held[slot]] for slot in slots]]
