@@ -1,8 +1,8 @@
 """What reaches every BatchNorm of a network, measured on inputs: mean and variance of every channel, step by step.
 
 While it is measured, norms divide by the statistics of the batch itself, as they do in training (Ioffe and Szegedy,
-arXiv 1502.03167, algorithm 1). So what a norm passes on does not depend on which running statistics stand in its slots, and
-one wrong tensor does not spoil all that comes after it.
+arXiv 1502.03167, algorithm 1). So what a norm passes on does not depend on which running statistics stand in its slots,
+and one wrong tensor does not spoil all that comes after it.
 """
 
 from __future__ import annotations

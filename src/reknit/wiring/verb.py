@@ -4,31 +4,23 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-from jaxtyping import Float
-
 from reknit import __version__
-from reknit.containers.tensors import Tensors, read_tensors
-from reknit.errors import PileError, TableError
+from reknit.containers.tensors import read_tensors
+from reknit.errors import TableError
 from reknit.skeleton.skeleton import Skeleton
+from reknit.wiring.laid_out_pile import LaidOutPile
 from reknit.wiring.learned import Learned, learned
 from reknit.wiring.matching import match_shapes, without_effect
 from reknit.wiring.options import WiringOptions
 from reknit.wiring.pools import Pool
 from reknit.wiring.recorded import Recorded, read_recorded
-from reknit.wiring.result import Inferred, Placed, Verdict, Wiring
-from reknit.wiring.turned import Turned, turned
+from reknit.wiring.result import Placed, Verdict, Wiring
 from reknit.wiring.weights_placement import WeightsPlacement, place_by_weights
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
-
-    from reknit.architectures.infer import Inference
-    from reknit.skeleton.like import Like
     from reknit.wiring.input_placement import InputPlacement
     from reknit.wiring.output_placement import OutputPlacement
 
@@ -63,10 +55,10 @@ def wire(
     record = None if data is None else read_recorded(data)
     clock.stop("read")
     told("tracing the skeleton")
-    pile = _Pile(tensors, options)
+    pile = LaidOutPile(tensors, options)
     skeleton = pile.skeleton
     pools = match_shapes(skeleton, pile.shapes, pile.dtypes, str(pieces))
-    _check_numbers(pile)
+    pile.check_numbers()
     clock.stop("trace")
     told("placing by weights")
     weights = place_by_weights(
@@ -86,18 +78,6 @@ def wire(
     return _written_up(pile, pools, weights, given, proved, clock.seconds, options)
 
 
-def _check_numbers(pile: _Pile) -> None:
-    """No tensor of a network that works holds infinities or NaN.
-
-    Raises:
-        PileError: one does.
-    """
-    for name in pile.shapes:
-        array = pile.array(name)
-        if array.dtype.kind == "f" and not np.isfinite(array).all():
-            raise PileError("it holds numbers that are infinite or undefined", name, "Leave out what is damaged")
-
-
 class _Clock:
     """Seconds per stage."""
 
@@ -111,85 +91,8 @@ class _Clock:
         self._last = now
 
 
-class _Pile:
-    """The tensors at hand, laid out as the skeleton wants them, and the skeleton itself."""
-
-    def __init__(self, tensors: Tensors, options: WiringOptions) -> None:
-        self.tensors = tensors
-        self.options = options
-        self._inferred: Sequence[Inference] = () if options.like else self._infer()
-        kept = tensors.names
-        self._turned = self._layout(kept)
-        self.shapes = {name: self._turned.shape(tensors.shape(name)) for name in kept}
-        self.dtypes = {name: tensors.dtype(name) for name in kept}
-
-    def _infer(self) -> Sequence[Inference]:
-        from reknit.architectures.infer import infer
-
-        names = self.tensors.names
-        found = infer([self.tensors.shape(name) for name in names], [self.tensors.dtype(name) for name in names])
-        if not found:
-            problem = f"no built-in architecture has exactly these {len(names)} tensors"
-            raise PileError(problem, self.tensors.path, "Name the skeleton with --like")
-        return found
-
-    def _layout(self, names: Sequence[str]) -> Turned:
-        """How tensors are kept: as the skeleton has them, or turned, as other frameworks keep them."""
-        wanted = [slot.shape for slot in self.skeleton.slots]
-        return turned([self.tensors.shape(name) for name in names], wanted)
-
-    @cached_property
-    def like(self) -> Like:
-        """The module on the meta device, and example inputs."""
-        from reknit.skeleton.like import resolve
-
-        return resolve(self.options.like or self._inferred[0].like, self.options.input_shape)
-
-    @cached_property
-    def skeleton(self) -> Skeleton:
-        """What is to be filled."""
-        from reknit.skeleton.trace import trace
-
-        return trace(self.like.module, self.like.inputs, name=self.like.name)
-
-    @property
-    def inferred(self) -> Inferred:
-        """Where the skeleton comes from, and what else would fit."""
-        if self.options.like:
-            return Inferred(self.options.like)
-        first, *others = self._inferred
-        open_points = [
-            f"{point.field}: taken {point.taken}, as well {', '.join(map(str, point.others)) or 'any'}; {point.because}"
-            for point in first.undecided
-        ]
-        return Inferred(first.like, first.read_from, (*open_points, *(other.like for other in others)))
-
-    def array(self, name: str) -> Float[np.ndarray, ...]:
-        """The numbers of a tensor, turned as the skeleton has them."""
-        return self._turned.array(self.tensors.array(name))
-
-    def torch_tensors(self) -> dict[str, Tensor]:
-        """All of them, by name."""
-        import torch
-
-        return {name: torch.from_numpy(np.asarray(self.array(name), order="C")) for name in self.shapes}
-
-    def build(self, tensors: Mapping[str, np.ndarray]) -> nn.Module:
-        """The module with these tensors in its slots; tied slots get the same one, slots without effect zeros."""
-        import torch
-
-        module = self.like.fillable()
-        state: dict[str, torch.Tensor] = {}
-        for slot in self.skeleton.slots:
-            given = tensors.get(slot.key)
-            values = torch.zeros(slot.shape) if given is None else torch.from_numpy(np.asarray(given, order="C"))
-            state |= dict.fromkeys((slot.key, *slot.aliases), values)
-        module.load_state_dict(state, strict=False, assign=True)
-        return module.eval()
-
-
 def _by_inputs(
-    pile: _Pile, pools: Sequence[Pool], weights: WeightsPlacement, record: Recorded, options: WiringOptions
+    pile: LaidOutPile, pools: Sequence[Pool], weights: WeightsPlacement, record: Recorded, options: WiringOptions
 ) -> InputPlacement:
     from reknit.skeleton.guess_inputs import on_meta, refusal
     from reknit.wiring.input_placement import place_by_inputs
@@ -211,7 +114,7 @@ def _by_inputs(
 
 
 def _by_outputs(
-    pile: _Pile, pools: Sequence[Pool], weights: WeightsPlacement, record: Recorded, options: WiringOptions
+    pile: LaidOutPile, pools: Sequence[Pool], weights: WeightsPlacement, record: Recorded, options: WiringOptions
 ) -> OutputPlacement:
     from reknit.wiring.output_placement import place
 
@@ -240,7 +143,7 @@ def _judged(skeleton: Skeleton, pools: Sequence[Pool]) -> list[Pool]:
 
 
 def _written_up(
-    pile: _Pile,
+    pile: LaidOutPile,
     pools: Sequence[Pool],
     weights: WeightsPlacement,
     given: InputPlacement | None,
