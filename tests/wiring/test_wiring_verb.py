@@ -18,7 +18,7 @@ from own_code import BLOCK
 from reknit.errors import OutputError, PileError, TableError, UsageError
 from reknit.wiring.options import WiringOptions
 from reknit.wiring.output_placement import place
-from reknit.wiring.weights_placement import place_by_weights
+from reknit.wiring.weights_placement import WeightsPlacement, place_by_weights
 
 BERT = "bert:layers=2,width=12,heads=3,hidden=20,vocab=30,positions=8,eps=1e-12"
 CODE = f"""{BLOCK}
@@ -385,20 +385,22 @@ def test_what_is_likely_is_left_alone_at_first(own, monkeypatch):
     assert "0.inp.bias" in seen[0]
 
 
-def test_inputs_alone_are_used_where_norms_keep_statistics_and_nothing_is_proved(tmp_path):
+def test_inputs_alone_mend_what_the_weights_leave_wrong_and_prove_nothing(tmp_path, monkeypatch):
     net = counted(PREACT)
     path, truth = pile(tmp_path, {key: value.numpy() for key, value in net.state.items()})
-    record = tmp_path / "record.npz"
-    np.savez(record, inputs=like_training(PREACT, 32, 7).numpy())
-    alone, given = (reknit.assemble(path, data, like=PREACT) for data in (None, record))
-    right = [sum(truth[p.piece] == p.slot for p in wiring.slots) for wiring in (alone, given)]
-    assert right[1] > right[0]
-    assert (given.verdict, given.residual) == ("ambiguous", None)
-    words = (
-        r"the weights and what the recorded inputs cause \(they moved \d+ tensors\) leave \d+ of \d+ slots uncertain"
-    )
-    assert re.fullmatch(words + "; recorded outputs would decide", given.reason)
-    assert all(truth[p.piece] == p.slot for p in given.slots if p.certain)
+    held = {slot: name for name, slot in truth.items()}
+    for end in ("running_var", "weight"):
+        one, other = (f"stages.0.{block}.bn2.{end}" for block in (0, 2))
+        held[one], held[other] = held[other], held[one]
+    given = WeightsPlacement(held, dict.fromkeys(held, 0.0), frozenset(), (0, 0))
+    monkeypatch.setattr("reknit.wiring.verb.place_by_weights", lambda *_, **__: given)
+    np.savez(tmp_path / "record.npz", inputs=like_training(PREACT, 32, 7).numpy())
+    wiring = reknit.assemble(path, tmp_path / "record.npz", like=PREACT)
+    assert all(truth[placed.piece] == placed.slot for placed in wiring.slots)
+    assert (wiring.verdict, wiring.residual) == ("ambiguous", None)
+    assert not any(placed.certain for placed in wiring.slots)
+    words = r"the weights and what the recorded inputs cause \(they moved 4 tensors\) leave \d+ of \d+ slots uncertain"
+    assert re.fullmatch(words + "; recorded outputs would decide", wiring.reason)
 
 
 def test_inputs_alone_are_left_out_where_no_norm_keeps_statistics(tmp_path):
