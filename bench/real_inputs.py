@@ -87,7 +87,7 @@ def photographs(rows: int, _: tuple[int, ...], rng: np.random.Generator) -> Tens
 
 def gene(rows: int, shape: tuple[int, ...], rng: np.random.Generator) -> Tensor:
     """One-hot A, C, G, T: exons of 60 to 240 letters between introns of 200 to 2000 that are rich in A and T."""
-    letters = []
+    letters: list[list[int]] = []
     codons = rng.dirichlet(np.full(64, 0.5))
     while len(letters) < rows:
         row: list[int] = []
