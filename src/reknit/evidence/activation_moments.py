@@ -28,7 +28,7 @@ LEAST = 1e-12
 def mean_errors(mean: Vector, variance: Vector, vectors: Rows) -> Float[np.ndarray, " vectors"]:
     """Squared distance from a measured mean, in measured variances, averaged over the channels.
 
-    >>> mean_errors(np.zeros(2), np.ones(2), np.array([[0.0, 0.0], [1.0, 3.0]])).tolist()
+    >>> mean_errors(np.zeros(2), np.ones(2), np.array([[0.0, 0.0], [1.0, 3.0]])).round(6).tolist()
     [0.0, 5.0]
     """
     return np.asarray((np.square(vectors - mean) / (variance + LEAST)).mean(1))
