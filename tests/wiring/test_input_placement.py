@@ -40,7 +40,7 @@ def wrong(placement):
 def test_what_the_weights_left_wrong_is_mended(like, seed, left):
     net = counted(like, seed)
     before = spoiled(net, seed)
-    found = placed(net, before, like_training(like, 32, 7))
+    found = placed(net, before, like_training(like, 256, 7))
     assert found.used
     assert found.remark.startswith("they moved ")
     assert sorted(found.weights.placement.values()) == sorted(net.state)
@@ -54,7 +54,7 @@ def test_what_the_weights_left_wrong_is_mended(like, seed, left):
 def test_other_inputs_are_left_out_or_do_no_harm(kind, seed):
     net = counted(PREACT, seed)
     before = spoiled(net, seed)
-    x = like_training(PREACT, 32, 7)
+    x = like_training(PREACT, 256, 7)
     generator = torch.Generator().manual_seed(seed)
     if kind == "noise":
         other = 3 * torch.randn(x.shape, generator=generator)
@@ -98,14 +98,14 @@ def test_what_is_certain_stays_and_what_is_likely_is_no_more_than_before():
     before = spoiled(net, 0)
     moved = [slot for slot, name in before.items() if slot != name]
     certain = frozenset(moved[:1])
-    found = placed(net, before, like_training(PREACT, 32, 7)).weights
+    found = placed(net, before, like_training(PREACT, 256, 7)).weights
     kept = place_by_inputs(
         net.module,
         net.skeleton,
         net.pools,
         net.state,
         WeightsPlacement(before, dict.fromkeys(before, 0.0), certain, (0, 0), likely=frozenset(before)),
-        (like_training(PREACT, 32, 7),),
+        (like_training(PREACT, 256, 7),),
     ).weights
     assert found.placement[moved[0]] == moved[0]
     assert kept.placement[moved[0]] == before[moved[0]]

@@ -394,7 +394,7 @@ def test_inputs_alone_mend_what_the_weights_leave_wrong_and_prove_nothing(tmp_pa
         held[one], held[other] = held[other], held[one]
     given = WeightsPlacement(held, dict.fromkeys(held, 0.0), frozenset(), (0, 0))
     monkeypatch.setattr("reknit.wiring.verb.place_by_weights", lambda *_, **__: given)
-    np.savez(tmp_path / "record.npz", inputs=like_training(PREACT, 32, 7).numpy())
+    np.savez(tmp_path / "record.npz", inputs=like_training(PREACT, 256, 7).numpy())
     wiring = reknit.assemble(path, tmp_path / "record.npz", like=PREACT)
     assert all(truth[placed.piece] == placed.slot for placed in wiring.slots)
     assert (wiring.verdict, wiring.residual) == ("ambiguous", None)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from reknit.wiring.input_placement import InputPlacement
     from reknit.wiring.output_placement import OutputPlacement
 
-INPUTS_SHARE = 0.3
+INPUTS_SHARE = 0.15
 """Of the time, for what the inputs alone tell, where there are outputs as well."""
 
 
