@@ -33,8 +33,8 @@ from reknit.wiring.written_out_norms import STATISTICS
 
 DISAGREE = 0.06
 """Median over the norms of the squared difference of log variances from which inputs are left out: variances off by a
-factor of 1.28. With the kinds of inputs of the training it was .005, .005, .03 and .05 on four nets; with noise on two of
-them .07 to .11, and .07 did no harm, but .095 did."""
+factor of 1.28. With the kinds of inputs of the training it was .005, .005, .03 and .05 on four nets; with noise on two
+of them .07 to .11, and .07 did no harm, but .095 did."""
 DOUBT, MOST = 36.0, 0.97
 """Nats in which the doubt in a slot falls by e, and the most that is believed: channels are not independent, and of two
 gammas of EfficientNet-Lite0 the wrong one was preferred by 34 nats."""
