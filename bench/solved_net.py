@@ -127,14 +127,13 @@ class SolvedNet:
         with torch.no_grad():
             return tensors_in(functional_call(module, state, tuple(cast(x, dtype) for x in inputs)))
 
-    def record(self, path: Path, rows: int, seed: int, *, outputs: bool = True, top: bool = False) -> None:
+    def record(self, path: Path, rows: int, seed: int, *, top: bool = False) -> None:
         """Write random inputs, and what the network answers to them, or only its top answers, to an npz file."""
         inputs = self.draw(rows, seed)
         arrays = {f"input_{k}": value.numpy() for k, value in enumerate(inputs)}
-        if outputs:
-            answers = self.answer(self.tensors, inputs)
-            kept = [answer.argmax(-1) for answer in answers] if top else answers
-            arrays |= {f"output_{k}": value.numpy() for k, value in enumerate(kept)}
+        answers = self.answer(self.tensors, inputs)
+        kept = [answer.argmax(-1) for answer in answers] if top else answers
+        arrays |= {f"output_{k}": value.numpy() for k, value in enumerate(kept)}
         np.savez(path, allow_pickle=False, **arrays)
 
     def check_seconds(self, rows: int, seed: int, runs: int = 5) -> float:

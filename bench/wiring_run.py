@@ -1,7 +1,7 @@
 """One network, shuffled by a seed, wired in one setting and scored: what ``bench.wiring`` and its kin print.
 
 weights   the tensors alone
-inputs    and recorded inputs without outputs: what reknit answers to them
+inputs    and inputs of the kind it was trained on, without outputs (``bench.real_inputs``)
 few       and the outputs to 2 recorded inputs
 many      and the outputs to 16
 top       and, to 64, only which answer is the largest
@@ -19,17 +19,20 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from bench.common import OUT, ROOT, scratch
 from bench.learn_evidence import committee
 from bench.learn_vectors import examples, fit
+from bench.real_inputs import lacking_inputs, real_inputs
 from bench.solved_net import SolvedNet
 from bench.solved_piles import CHECKPOINTS, PUBLISHED, like_of, solved
 from bench.wiring_score import Tally, score
 from reknit.wiring.learned import as_json, learned
 
-ROWS = {"weights": 0, "inputs": 2, "few": 2, "many": 16, "top": 64}
+ROWS = {"weights": 0, "inputs": 0, "few": 2, "many": 16, "top": 64}
 CHECKED = 16
-"""Rows of one check where none are recorded."""
+"""Rows of one check where no outputs are recorded."""
 NO_ANSWER = ("refused", "stopped", "crashed")
 
 
@@ -98,11 +101,15 @@ def run(solved_net: SolvedNet, setting: str, seed: int, budget: float, limit: fl
     rows = ROWS[setting]
     line: dict[str, Any] = {"name": solved_net.name, "setting": setting, "seed": seed, "budget": budget}
     line |= {"check": solved_net.check_seconds(rows or CHECKED, seed), "size": solved_net.size}
+    if setting == "inputs" and (reason := lacking_inputs(solved_net.weights_of or solved_net.name)):
+        return line | {"stopped": reason}
     with scratch() as folder:
         slot_of = solved_net.scatter(folder / "pile.safetensors", seed)
-        data = folder / "record.npz" if rows else None
-        if data is not None:
-            solved_net.record(data, rows, seed, outputs=setting != "inputs", top=setting == "top")
+        data = folder / "record.npz" if rows or setting == "inputs" else None
+        if setting == "inputs":
+            line["rows"] = write_inputs(solved_net, folder / "record.npz", seed)
+        elif data is not None:
+            solved_net.record(data, rows, seed, top=setting == "top")
         request = request_of(solved_net, folder / "pile.safetensors", data, seed, budget)
         answer = in_a_process(request, limit)
         answer = {key: told.replace(f"{folder}/", "") if key in NO_ANSWER else told for key, told in answer.items()}
@@ -114,6 +121,13 @@ def run(solved_net: SolvedNet, setting: str, seed: int, budget: float, limit: fl
     kinds = score(solved_net.skeleton, solved_net.tensors, origin, answer["certain"], same=same)
     kept = {key: answer[key] for key in ("verdict", "reason", "seconds", "stages", "before", "peak")}
     return line | kept | {"same": same, **{kind: tally.as_json() for kind, tally in kinds.items()}}
+
+
+def write_inputs(solved_net: SolvedNet, path: Path, seed: int) -> int:
+    """Inputs of the kind the network was trained on, in an npz file; how many rows they have."""
+    inputs = real_inputs(solved_net.weights_of or solved_net.name, solved_net.shapes, seed)
+    np.savez(path, allow_pickle=False, **{f"input_{k}": value.numpy() for k, value in enumerate(inputs)})
+    return len(inputs[0])
 
 
 def in_a_process(request: dict[str, Any], limit: float) -> dict[str, Any]:
@@ -145,13 +159,22 @@ def told(line: dict[str, Any]) -> str:
     return (
         f"{head}  {line['verdict']:<10} {counts}; same function {line['same']}; {line['seconds']:.1f} s = "
         f"{line['seconds'] / line['check']:.0f} C; peak {line['peak'] / 1e6:.0f} MB, {growth(line):.1f} x the tensors"
+        f"{inputs_told(line)}"
     )
 
 
 def no_answer(line: dict[str, Any]) -> str:
-    """Why there is none. Inputs without outputs are no mistake of the bench: reknit has no use for them."""
-    reason = next(f"{key}: {line[key]}" for key in NO_ANSWER if key in line)
-    return f"not supported, {reason}" if line["setting"] == "inputs" and "refused" in line else reason
+    """Why there is none."""
+    return next(f"{key}: {line[key]}" for key in NO_ANSWER if key in line)
+
+
+def inputs_told(line: dict[str, Any]) -> str:
+    """How many inputs there were without outputs, and what came of them."""
+    if "rows" not in line:
+        return ""
+    reason = line["reason"]
+    told = re.search(r"they moved \d+ tensors|left out, as [^;]+", reason)
+    return f"; {line['rows']} inputs: {told[0] if told else reason}"
 
 
 def counts_of(tally: Tally) -> str:

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.wiring import NAMES, counts, failures, kind_of
-from bench.wiring_run import crash_in, failed, lacking, no_answer, require_none_wrong
+from bench.wiring_run import crash_in, failed, inputs_told, lacking, require_none_wrong
 from bench.wiring_score import block_of, counted, score
 from reknit.skeleton.skeleton import Skeleton, Slot
 
@@ -138,15 +138,6 @@ def test_rows_of_the_table():
     assert [row[4] for row in rows] == ["matrices", "vectors"]
 
 
-def test_inputs_alone_are_told_as_not_supported_and_nothing_else_is():
-    refusals = [line(setting, refused="no array outputs") for setting in ("inputs", "few")]
-    assert [no_answer(each) for each in refusals] == [
-        "not supported, refused: no array outputs",
-        "refused: no array outputs",
-    ]
-    assert [counts([each])[0][3] for each in refusals] == ["not supported", "refused"]
-
-
 def test_every_network_says_which_weights_it_lacks(monkeypatch, tmp_path):
     monkeypatch.setattr("bench.wiring_run.CHECKPOINTS", tmp_path)
     published = [name for name in NAMES if not name.startswith(("gpt2", "llama", "preact"))]
@@ -175,4 +166,12 @@ def test_networks_of_one_kind_are_told_together():
     ]
     settings = {"few": [answered("few", True, 4), answered("few", False, 4)], "many": [line("many", crashed="x")]}
     assert failures(settings) == [None, None, "1 of 2", "1 of 1", None]
-    assert failures({"inputs": [line("inputs", refused="no outputs")]})[1] == "not supported"
+    assert failures({"inputs": [line("inputs", stopped="no photographs")]})[1] == "1 of 1"
+
+
+def test_what_came_of_inputs_is_told():
+    used = "the weights and what the recorded inputs cause (they moved 3 tensors) leave 2 of 9 slots uncertain"
+    left = "the recorded inputs were left out, as there is no BatchNorm; the weights alone leave 2 of 9"
+    for reason, words in ((used, "they moved 3 tensors"), (left, "left out, as there is no BatchNorm")):
+        assert inputs_told({"rows": 64, "reason": reason}) == f"; 64 inputs: {words}"
+    assert inputs_told({"reason": used}) == ""

@@ -53,10 +53,13 @@ def test_help_names_every_verb(capsys):
         ("couple", "input json"),
         (
             "assemble",
-            "data like input link target inputs activation norm method start rows seed "
+            "data like input link target inputs activation norm method start rows choose seed "
             "noise threads budget out resume force json report",
         ),
         ("verify", "data target inputs link noise json"),
+        ("align", "like method data input weighing scales seed out force json"),
+        ("merge", "like data method weights layer no-mend input seed plan out anyway force json"),
+        ("path", "like data method input places layers seed report force json"),
     ],
 )
 def test_a_verb_has_exactly_these_flags(verb, flags):

@@ -2,12 +2,14 @@
 
 import hashlib
 import json
+import re
 import sys
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+from counted_nets import PREACT, counted, like_training
 from safetensors.numpy import load_file, save_file
 from traced_nets import built_in, numbers
 
@@ -16,7 +18,7 @@ from own_code import BLOCK
 from reknit.errors import OutputError, PileError, TableError, UsageError
 from reknit.wiring.options import WiringOptions
 from reknit.wiring.output_placement import place
-from reknit.wiring.weights_placement import place_by_weights
+from reknit.wiring.weights_placement import WeightsPlacement, place_by_weights
 
 BERT = "bert:layers=2,width=12,heads=3,hidden=20,vocab=30,positions=8,eps=1e-12"
 CODE = f"""{BLOCK}
@@ -382,3 +384,42 @@ def test_what_is_likely_is_left_alone_at_first(own, monkeypatch):
     monkeypatch.setattr("reknit.wiring.output_placement.place", listening)
     reknit.assemble(path, record, like=like)
     assert "0.inp.bias" in seen[0]
+
+
+def test_inputs_alone_mend_what_the_weights_leave_wrong_and_prove_nothing(tmp_path, monkeypatch):
+    net = counted(PREACT)
+    path, truth = pile(tmp_path, {key: value.numpy() for key, value in net.state.items()})
+    held = {slot: name for name, slot in truth.items()}
+    for end in ("running_var", "weight"):
+        one, other = (f"stages.0.{block}.bn2.{end}" for block in (0, 2))
+        held[one], held[other] = held[other], held[one]
+    given = WeightsPlacement(held, dict.fromkeys(held, 0.0), frozenset(), (0, 0))
+    monkeypatch.setattr("reknit.wiring.verb.place_by_weights", lambda *_, **__: given)
+    np.savez(tmp_path / "record.npz", inputs=like_training(PREACT, 256, 7).numpy())
+    wiring = reknit.assemble(path, tmp_path / "record.npz", like=PREACT)
+    assert all(truth[placed.piece] == placed.slot for placed in wiring.slots)
+    assert (wiring.verdict, wiring.residual) == ("ambiguous", None)
+    assert not any(placed.certain for placed in wiring.slots)
+    words = r"the weights and what the recorded inputs cause \(they moved 4 tensors\) leave \d+ of \d+ slots uncertain"
+    assert re.fullmatch(words + "; recorded outputs would decide", wiring.reason)
+
+
+def test_inputs_alone_are_left_out_where_no_norm_keeps_statistics(tmp_path):
+    path, _ = pile(tmp_path, numbers(built_in(BERT)))
+    record = tmp_path / "record.npz"
+    tokens = np.zeros((2, 4), np.int64)
+    np.savez(record, input_0=tokens, input_1=tokens)
+    alone, given = (reknit.assemble(path, data, like=BERT) for data in (None, record))
+    assert given.placement == alone.placement
+    assert given.reason.startswith(
+        "the recorded inputs were left out, as there is no BatchNorm whose statistics they could be held against; "
+        "the weights alone leave "
+    )
+
+
+def test_inputs_alone_have_to_be_taken_by_the_module(tmp_path):
+    net = counted(PREACT)
+    path, _ = pile(tmp_path, {key: value.numpy() for key, value in net.state.items()})
+    np.savez(tmp_path / "record.npz", inputs=np.zeros((4, 5), np.float32))
+    with pytest.raises(TableError, match="does not take the recorded inputs: "):
+        reknit.assemble(path, tmp_path / "record.npz", like=PREACT)

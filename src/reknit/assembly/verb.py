@@ -68,7 +68,8 @@ def assemble(  # type: ignore[misc]  # it names every option, where the overload
     Args:
         pieces: a folder of layer files, or one file that holds them all.
         data: the table (CSV, Parquet, npz); its inputs are the stream before the first block. With ``like``: arrays
-            ``inputs`` and ``outputs`` (npz, safetensors); None: the weights alone, for which no verdict is ``exact``.
+            ``inputs`` and ``outputs``, or ``inputs`` alone (npz, safetensors); None: the weights alone. Without outputs
+            no verdict is ``exact``.
         like: the skeleton: ``package.module:callable`` for a module of your own, a folder with ``config.json``, or a
             built-in architecture (``bert:layers=12,width=256,...``); None without data: inferred from shapes.
         input: the shape of an example input for the skeleton, ``1x3x224x224`` or ``int:1x16``; None: guessed.

@@ -24,7 +24,8 @@ def assemble(
     ],
     *,
     data: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Recorded inputs and outputs; without it the weights alone.")
+        Path | None,
+        typer.Option(metavar="FILE", help="Recorded inputs and outputs, or inputs; else the weights alone."),
     ] = None,
     like: Annotated[
         str | None,

@@ -20,7 +20,7 @@ from reknit.wiring.tied import note, tied_copies
 from reknit.wiring.turned import turned
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import Tensor, nn
 
     from reknit.architectures.infer import Inference
     from reknit.skeleton.like import Like
@@ -91,6 +91,12 @@ class Pile:
     def array(self, name: str) -> Float[np.ndarray, ...]:
         """The numbers of a tensor, turned as the skeleton has them."""
         return self._turned.array(self.tensors.array(name))
+
+    def torch_tensors(self) -> dict[str, Tensor]:
+        """All of them, by name."""
+        import torch
+
+        return {name: torch.from_numpy(np.asarray(self.array(name), order="C")) for name in self.shapes}
 
     def build(self, tensors: Mapping[str, np.ndarray]) -> nn.Module:
         """The module with these tensors in its slots."""

@@ -1,7 +1,7 @@
 """Recorded inputs and outputs of a network that is no table: arrays by name, in an npz or safetensors file.
 
-``inputs`` (or ``input_0``, ``input_1``, ... in the order of the forward pass) and ``outputs`` (or ``output_0``, ...);
-the first axis of each runs over the rows.
+``inputs`` (or ``input_0``, ``input_1``, ... in the order of the forward pass) and ``outputs`` (or ``output_0``, ...),
+which may be missing; the first axis of each runs over the rows.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class Recorded:
 
     Attributes:
         inputs: positional arguments; whole numbers stay whole numbers.
-        outputs: in the order in which the module answers.
+        outputs: in the order in which the module answers; none where only inputs were recorded.
     """
 
     inputs: tuple[Tensor, ...]
@@ -37,14 +37,13 @@ def read_recorded(path: str | Path) -> Recorded:
 
     Raises:
         ContainerError: the file cannot be read.
-        TableError: it has no inputs or no outputs, or their first axes differ.
+        TableError: it has no inputs, or first axes differ.
     """
     stored = read_tensors(path)
     inputs, outputs = (_numbered(stored, word) for word in ("input", "output"))
-    for found, word in ((inputs, "input"), (outputs, "output")):
-        if not found:
-            problem = f"has no array {word}s (nor {word}_0, {word}_1, ...)"
-            raise TableError(problem, path, "Write an npz file with the arrays inputs and outputs")
+    if not inputs:
+        remedy = "Write an npz file with the arrays inputs and, if they are known, outputs"
+        raise TableError("has no array inputs (nor input_0, input_1, ...)", path, remedy)
     rows = {len(array) if array.ndim else 0 for array in (*inputs, *outputs)}
     if len(rows) > 1 or 0 in rows:
         raise TableError("the first axes of inputs and outputs are not equally long", path, "Record one row an input")

@@ -10,8 +10,6 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from reknit import __version__
 from reknit.containers.tensors import read_tensors
 from reknit.errors import TableError
@@ -27,7 +25,11 @@ from reknit.wiring.write_up import write_up
 
 if TYPE_CHECKING:
     from reknit.skeleton.like import Like
+    from reknit.wiring.input_placement import InputPlacement
     from reknit.wiring.output_placement import OutputPlacement
+
+INPUTS_SHARE = 0.15
+"""Of the time, for what the inputs alone tell, where there are outputs as well."""
 
 
 def wire(
@@ -51,7 +53,7 @@ class Run:
 
     Args:
         pieces: a folder of tensors, or one file that holds them all.
-        data: recorded inputs and outputs (``recorded``); None: the weights alone.
+        data: recorded inputs, with outputs or without (``recorded``); None: the weights alone.
         options: what was asked for.
         progress: told what is being done.
 
@@ -118,25 +120,43 @@ class Run:
             if out is not None:
                 save_checkpoint(out, fingerprint, weights)
         self._clock.stop("weights")
-        proved = None
+        proved = given = None
         if self.record is not None:
+            check_inputs(self.pile.like, self.record)
+            self._tell("placing by recorded inputs")
+            given = self._by_inputs(weights, self.record)
+            weights = given.weights
+            self._clock.stop("inputs")
+        if self.record is not None and self.record.outputs:
             self._tell("placing by recorded outputs")
             proved = self._by_outputs(weights, self.record)
             self._clock.stop("outputs")
         run = self._run(weights) | described
-        return write_up(self.pile, pools, weights, proved, self._clock.seconds, run)
+        return write_up(self.pile, pools, weights, proved, self._clock.seconds, run, given=given)
+
+    def _by_inputs(self, weights: WeightsPlacement, record: Recorded) -> InputPlacement:
+        from reknit.wiring.input_placement import place_by_inputs
+
+        pile, budget = self.pile, self.options.budget
+        share = INPUTS_SHARE if record.outputs else 1.0
+        return place_by_inputs(
+            pile.like.fillable(),
+            pile.skeleton,
+            self.pools,
+            pile.torch_tensors(),
+            weights,
+            record.inputs,
+            budget=None if budget is None else share * budget,
+        )
 
     def _by_outputs(self, weights: WeightsPlacement, record: Recorded) -> OutputPlacement:
-        import torch
-
         from reknit.wiring.output_placement import place
 
         pile, options = self.pile, self.options
-        check_inputs(pile.like, record)
         return place(
             pile.like.fillable(),  # a copy: a module that holds another one twice is left damaged by functional calls
             judged(pile.skeleton, self.pools, pile.array),
-            {name: torch.from_numpy(np.asarray(pile.array(name), order="C")) for name in pile.shapes},
+            pile.torch_tensors(),
             weights.placement,
             weights.settled,
             record.inputs,

@@ -32,8 +32,8 @@ class WiringVerification:
     Attributes:
         verdict: ``exact``, ``consistent``, ``ambiguous`` or ``failed`` (docs/verdicts.md).
         reason: one sentence.
-        residual: by tensor of the answer: ``mse``, ``max_abs``, ``tolerance``; how many numbers were compared, and how many
-            labels are contradicted.
+        residual: by tensor of the answer: ``mse``, ``max_abs``, ``tolerance``; how many numbers were compared, and
+            how many labels are contradicted.
         undecided: sets of slots whose tensors may be exchanged without anything in this record against it.
         version: of reknit.
     """

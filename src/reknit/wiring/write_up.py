@@ -13,6 +13,7 @@ from reknit.wiring.result import ExchangeTests, Placed, Step, Verdict, Wiring, W
 from reknit.wiring.weights_placement import WeightsPlacement
 
 if TYPE_CHECKING:
+    from reknit.wiring.input_placement import InputPlacement
     from reknit.wiring.output_floor import OutputFloor
     from reknit.wiring.output_placement import OutputPlacement
     from reknit.wiring.output_proof import OutputProof
@@ -36,15 +37,17 @@ def write_up(
     proved: OutputPlacement | None,
     seconds: Mapping[str, float],
     run: Mapping[str, Any],
+    *,
+    given: InputPlacement | None = None,
 ) -> Wiring:
-    """The result of a run; ``proved`` is None where no outputs were given."""
+    """The result of a run; ``proved`` is None where no outputs were given, ``given`` where no inputs were either."""
     keys = [slot.key for slot in pile.skeleton.slots if slot.key in weights.placement]
     placement = weights.placement if proved is None else proved.placement
     identical = _identical(pile, pools, placement)
     asked = judged(pile.skeleton, pools, pile.array)
     loose = {slot for slots in identical for slot in slots} & {slot for pool in asked for slot in pool.slots}
     verdict, reason, certain, undecided = (
-        _by_weights(pile.skeleton, keys, weights.certain - loose)
+        _by_weights(pile.skeleton, keys, weights.certain - loose, given)
         if proved is None
         else _by_outputs(pile.skeleton, keys, proved.proof, asked, weights.certain)
     )
@@ -67,9 +70,11 @@ def write_up(
     )
 
 
-def _by_weights(skeleton: Skeleton, keys: Sequence[str], certain: frozenset[str]) -> Claims:
+def _by_weights(
+    skeleton: Skeleton, keys: Sequence[str], certain: frozenset[str], given: InputPlacement | None
+) -> Claims:
     unsure = [key for key in keys if key not in certain]
-    reason = _unsure(len(unsure), len(keys)) if unsure else _SURE
+    reason = _unsure(len(unsure), len(keys), given) if unsure else _SURE
     return "ambiguous", reason, certain, _sets(skeleton, unsure)  # whatever the margins: the network was not asked
 
 
@@ -127,8 +132,13 @@ def tests_of(proof: OutputProof) -> ExchangeTests:
     return ExchangeTests(proof.level, proof.tested, proof.screened, proof.weakest, len(proof.undecided))
 
 
-def _unsure(unsure: int, slots: int) -> str:
-    return f"the weights alone leave {unsure} of {slots} slots uncertain; recorded outputs would decide"
+def _unsure(unsure: int, slots: int, given: InputPlacement | None) -> str:
+    left = f"leave {unsure} of {slots} slots uncertain; recorded outputs would decide"
+    if given is None:
+        return f"the weights alone {left}"
+    if given.used:
+        return f"the weights and what the recorded inputs cause ({given.remark}) {left}"
+    return f"the recorded inputs were left out, as {given.remark}; the weights alone {left}"
 
 
 def _sets(skeleton: Skeleton, unsure: Sequence[str]) -> Sets:
