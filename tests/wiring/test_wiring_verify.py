@@ -121,3 +121,11 @@ def test_a_record_that_the_module_does_not_take_is_refused(copied, tmp_path):
     np.savez(tmp_path / "r.npz", inputs=np.zeros((4, 5), np.float32), outputs=np.zeros((4, 2), np.float32))
     with pytest.raises(TableError, match="does not take the recorded inputs"):
         reknit.verify(copied[0], tmp_path / "r.npz")
+
+
+def test_inputs_without_outputs_prove_nothing_and_are_refused(copied, tmp_path):
+    folder, record = copied
+    stored = np.load(record)
+    np.savez(tmp_path / "bare.npz", **{key: stored[key] for key in stored.files if key.startswith("input")})
+    with pytest.raises(TableError, match="has no array outputs"):
+        reknit.verify(folder, tmp_path / "bare.npz")

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from reknit import __version__
-from reknit.errors import InputError
+from reknit.errors import InputError, TableError
 from reknit.network.saved import MODEL_FILE, load_tensors, read_json
 from reknit.skeleton.skeleton import Skeleton
 from reknit.wiring.folder import ASSEMBLY_FILE
@@ -82,6 +82,8 @@ def verify_wiring(
         link=told.get("link") if link is None else link, noise=told.get("noise") if noise is None else noise
     )
     like, tensors, record = like_of(folder), load_tensors(folder), read_recorded(data)
+    if not record.outputs:
+        raise TableError("has no array outputs (nor output_0, output_1, ...)", data, "Record the network's own answers")
     skeleton = trace(like.module, like.inputs, name=like.name)
     pools = _pools(skeleton, tensors, folder / MODEL_FILE)
     check_inputs(like, record)
