@@ -21,10 +21,10 @@ from safetensors.numpy import save_file
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from reknit.skeleton.answers import cast, tensors_in
 from reknit.skeleton.guess_inputs import Inputs
 from reknit.skeleton.like import resolve
 from reknit.skeleton.skeleton import Skeleton
-from reknit.wiring.recording import tensors_in
 
 TOKENS, LETTERS = 20, 4
 """Length of a row of tokens; channels of a sequence of letters, one for each base."""
@@ -151,11 +151,6 @@ class SolvedNet:
         inputs = self.draw(4, seed + 1000)
         pairs = zip(*(self.answer(each, inputs, torch.float64) for each in (self.tensors, tensors)), strict=True)
         return all(float((a - b).abs().max()) <= SAME * float(a.abs().max()) for a, b in pairs)
-
-
-def cast(tensor: Tensor, dtype: torch.dtype) -> Tensor:
-    """Numbers in this precision; whole numbers stay."""
-    return tensor.to(dtype) if tensor.is_floating_point() else tensor
 
 
 def longer(example: Tensor) -> tuple[int, ...]:

@@ -12,7 +12,7 @@ from reknit import align
 from reknit.cli import main
 from reknit.errors import InputError, OutputError, UsageError
 from reknit.match import finding
-from reknit.match.agreement import leading_agreement, relative_distance
+from reknit.match.agreement import direction_agreement, relative_distance
 from reknit.skeleton.symmetry import Symmetry
 
 LIKE = LIKES["gpt2"]
@@ -119,9 +119,9 @@ def test_the_command(files, tmp_path, capsys):
 def test_agreement_of_equal_and_unrelated_tensors():
     rng = np.random.default_rng(0)
     one, other = rng.normal(size=(2, 40, 30))
-    assert leading_agreement(one, one) == pytest.approx(1)
-    assert abs(leading_agreement(one, other)) < 0.2
-    assert leading_agreement(one, -one) == pytest.approx(-1)
+    assert direction_agreement(one, one) == pytest.approx(1)
+    assert abs(direction_agreement(one, other)) < 0.2
+    assert direction_agreement(one, -one) == pytest.approx(-1)
     assert relative_distance(one, other) == pytest.approx(np.sqrt(2), rel=0.1)
     assert relative_distance(np.zeros(3), np.zeros(3)) == 0
     assert relative_distance(np.zeros(3), np.ones(3)) == np.inf

@@ -4,8 +4,9 @@ from recorded_nets import bert_scene, mlp_scene
 from torch import nn
 
 from reknit.errors import TableError
+from reknit.skeleton.answers import tensors_in
 from reknit.wiring.output_floor import output_floor
-from reknit.wiring.recording import Recording, tensors_in
+from reknit.wiring.recording import Recording
 
 
 def true_values(scene):

@@ -48,7 +48,7 @@ def agreement(
         TensorAgreement(
             slot.key,
             relative_distance(left[slot.key], right[slot.key]),
-            leading_agreement(left[slot.key], right[slot.key]),
+            direction_agreement(left[slot.key], right[slot.key]),
         )
         for slot in skeleton.slots
         if slot.key in left and slot.key in right and left[slot.key].dtype.kind == "f"
@@ -68,7 +68,7 @@ def relative_distance(left: Float[np.ndarray, ...], right: Float[np.ndarray, ...
     return difference / size if size > 0 else float("inf")
 
 
-def leading_agreement(left: Float[np.ndarray, ...], right: Float[np.ndarray, ...]) -> float | None:
+def direction_agreement(left: Float[np.ndarray, ...], right: Float[np.ndarray, ...]) -> float | None:
     """Agreement of leading singular directions of two layers, their taps side by side; None where it is not asked."""
     if left.ndim < 2 or not left.size:
         return None

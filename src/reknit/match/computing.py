@@ -17,11 +17,10 @@ from torch.func import functional_call
 
 from reknit.errors import TableError
 from reknit.match.samples import Samples
+from reknit.skeleton.answers import cast, tensors_in
 from reknit.skeleton.guess_inputs import first_line, on_meta, refusal
 from reknit.skeleton.like import Like
 from reknit.skeleton.skeleton import Skeleton
-from reknit.wiring.output_floor import cast
-from reknit.wiring.recording import tensors_in
 
 TOLERANCE = 8.0
 """Times what float32 rounding changes that two networks may differ by and be the same function, as in verdicts.md."""

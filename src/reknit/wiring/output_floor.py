@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -17,9 +16,10 @@ from torch import Tensor
 from torch.func import functional_call
 
 from reknit.errors import TableError
+from reknit.skeleton.answers import cast, tensors_in
 from reknit.skeleton.guess_inputs import first_line
 from reknit.wiring.observed import Misfit
-from reknit.wiring.recording import Recording, tensors_in
+from reknit.wiring.recording import Recording
 
 
 @dataclass(frozen=True)
@@ -47,11 +47,6 @@ def state_in(recording: Recording, values: Mapping[str, Tensor], dtype: torch.dt
     """All tensors of the module, its constants, its own and those in its slots, in a dtype."""
     constants = {key: value for key, value in recording.module.named_buffers() if not value.is_meta}
     return {key: cast(value, dtype) for key, value in {**constants, **recording.own, **values}.items()}
-
-
-def cast(value: Any, dtype: torch.dtype) -> Any:
-    """Numbers in a dtype; everything else as it is."""
-    return value.detach().to(dtype) if isinstance(value, Tensor) and value.is_floating_point() else value
 
 
 def recorded_answers(

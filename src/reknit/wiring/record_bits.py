@@ -14,10 +14,11 @@ import torch
 from torch import Tensor
 from torch.func import functional_call
 
+from reknit.skeleton.answers import tensors_in
 from reknit.wiring.exchange_tests import ExchangeTester
 from reknit.wiring.observed import ObservedNumbers, ObservedOrder
 from reknit.wiring.pools import Pool
-from reknit.wiring.recording import Recording, tensors_in
+from reknit.wiring.recording import Recording
 from reknit.wiring.top_answers import agreeing, entropy
 
 DRAWS = 8

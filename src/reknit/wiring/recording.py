@@ -18,6 +18,7 @@ from torch.func import functional_call
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from reknit.errors import TableError
+from reknit.skeleton.answers import tensors_in
 from reknit.skeleton.guess_inputs import first_line
 from reknit.wiring.links import LinkName
 from reknit.wiring.observed import Observed, ObservedNumbers, ObservedOrder
@@ -26,17 +27,6 @@ from reknit.wiring.written_out_norms import WrittenOutNorms
 
 Values = Mapping[str, Tensor]
 Rows = Float[Tensor, "rows outputs"]
-
-
-def tensors_in(answer: Any) -> list[Tensor]:
-    """All tensors of a nest, from left to right; what is neither a tensor nor holds any is passed over."""
-    if isinstance(answer, Tensor):
-        return [answer]
-    if isinstance(answer, Mapping):
-        answer = answer.values()
-    elif not isinstance(answer, tuple | list):
-        return []
-    return [tensor for part in answer for tensor in tensors_in(part)]
 
 
 def single(value: Any) -> Any:
