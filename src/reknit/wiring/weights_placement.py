@@ -113,24 +113,13 @@ def place_by_weights(
             placement |= zip(pool.slots, pool.tensors, strict=True)
             found |= dict.fromkeys(pool.slots, np.inf if same else 0.0)
             lone += [slot for slot in pool.slots if len(pool.slots) == 1 and len(skeleton[slot].shape) > 1]
-    climbs: tuple[int, int] = (0, 0)
-    ladders: tuple[tuple[tuple[str, ...], ...], ...] = ()
-    rivals: tuple[Move, ...] = ()
     uncalibrated = set(chained.placement)
-    if slots:
-        if design_of(skeleton) not in learned.designs:
-            uncalibrated |= set(slots)
-        slots, names = [*slots, *lone], [*names, *(placement[slot] for slot in lone)]  # what is known holds the ends
-        joint = Joint(skeleton, slots, [array(name) for name in names])
-        problem = joint.problem(learned.weights)
-        solution = solve(problem, starts=starts, seed=seed)
-        placement |= {slot: names[k] for slot, k in zip(slots, solution.placement, strict=True)}
-        copies = labels(names, array)
-        found |= dict(zip(slots, least_sure(joint, learned, solution.placement, solution.ends, copies), strict=True))
-        found |= dict.fromkeys(lone, np.inf)
-        climbs = len(solution.starts), sum(bool(np.isclose(value, solution.value)) for value in solution.starts)
-        ladders = tuple(tuple(tuple(slots[k] for k in rung) for rung in ladder.places) for ladder in joint.ladders)
-        rivals = rival_moves(skeleton, slots, problem, solution.placement, solution.ends)
+    if slots and design_of(skeleton) not in learned.designs:
+        uncalibrated |= set(slots)
+    known = {slot: placement[slot] for slot in lone}
+    joint = _jointly(skeleton, dict(zip(slots, names, strict=True)), known, array, learned, starts=starts, seed=seed)
+    placement |= joint.placement
+    found |= joint.margins
     beliefs = dict(chained.beliefs)
     around = vectors_around(skeleton, pools, array, chained.placement, vectors)
     for said in around(placement):
@@ -144,13 +133,52 @@ def place_by_weights(
         placement,
         found,
         certain,
-        climbs,
-        ladders,
+        joint.climbs,
+        joint.ladders,
         beliefs,
         likely - certain,
-        rivals,
+        joint.rivals,
         around,
         frozenset(chained.placement),
+    )
+
+
+@dataclass(frozen=True)
+class _Jointly:
+    """Matrices placed by one objective; nothing where there are none that have rivals."""
+
+    placement: Mapping[str, str] = field(default_factory=dict)
+    margins: Mapping[str, float] = field(default_factory=dict)
+    climbs: tuple[int, int] = (0, 0)
+    ladders: tuple[tuple[tuple[str, ...], ...], ...] = ()
+    rivals: tuple[Move, ...] = ()
+
+
+def _jointly(
+    skeleton: Skeleton,
+    rough: Mapping[str, str],
+    known: Mapping[str, str],
+    array: Callable[[str], Float[np.ndarray, ...]],
+    learned: Learned,
+    *,
+    starts: int,
+    seed: int,
+) -> _Jointly:
+    """Place matrices that have rivals; what is ``known`` stays where it is and holds the ends of the stream."""
+    if not rough:
+        return _Jointly()
+    whole = {**rough, **known}
+    slots, names = list(whole), list(whole.values())
+    joint = Joint(skeleton, slots, [array(name) for name in names])
+    problem = joint.problem(learned.weights)
+    solution = solve(problem, starts=starts, seed=seed)
+    least = least_sure(joint, learned, solution.placement, solution.ends, labels(names, array))
+    return _Jointly(
+        {slot: names[k] for slot, k in zip(slots, solution.placement, strict=True)},
+        {**dict(zip(slots, least, strict=True)), **dict.fromkeys(known, np.inf)},
+        (len(solution.starts), sum(bool(np.isclose(value, solution.value)) for value in solution.starts)),
+        tuple(tuple(tuple(slots[k] for k in rung) for rung in ladder.places) for ladder in joint.ladders),
+        rival_moves(skeleton, slots, problem, solution.placement, solution.ends),
     )
 
 
