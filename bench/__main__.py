@@ -8,6 +8,7 @@ import sys
 BENCHES = (
     *("puzzle", "random_starts", "covering", "few_rows", "scaling", "commands"),
     *("wiring", "foreign_modules", "key_mapping"),
+    *("sinkhorn", "polar", "many_sets"),
 )
 
 

@@ -1,1 +1,1 @@
-"""Assignment, ordering and least squares: numbers in, numbers out; nothing here knows what a network is."""
+"""Assignment, transport, polar factors, ordering, least squares: numbers in, numbers out; none knows of networks."""
