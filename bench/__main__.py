@@ -7,7 +7,7 @@ import sys
 
 BENCHES = (
     *("puzzle", "random_starts", "covering", "few_rows", "scaling", "commands"),
-    *("wiring", "foreign_modules", "key_mapping"),
+    *("wiring", "foreign_modules", "key_mapping", "merging"),
     *("sinkhorn", "polar", "many_sets"),
 )
 

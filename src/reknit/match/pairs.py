@@ -30,8 +30,10 @@ class Pair:
     networks: tuple[Network, ...]
     computer: Computer
 
-    def samples(self, data: str | Path | None, *, wanted: bool, seed: int) -> Samples:
-        """The inputs of a file, or noise where none is given and noise will do.
+    def samples(
+        self, data: str | Path | None, *, wanted: bool, seed: int, targets: bool = False
+    ) -> Samples:
+        """The inputs of a file, or noise where none is given and noise will do; with ``targets`` the answers too.
 
         Raises:
             UsageError: inputs are wanted and not given.
@@ -41,11 +43,13 @@ class Pair:
 
         from reknit.match.samples import draw_samples, read_samples
 
+        if data is None and targets:
+            raise UsageError("it is trained", "--method", "Give inputs and targets with --data")
         if data is None and wanted:
             raise UsageError("it looks at activations", "--method", "Give inputs with --data")
         if data is None:
             return draw_samples(self.computer.like, self.skeleton, torch.Generator().manual_seed(seed))
-        samples = read_samples(data)
+        samples = read_samples(data, targets=targets)
         self.computer.check(samples, str(data))
         return samples
 
