@@ -24,8 +24,8 @@ from strategies import seeds
 MLP = "mlp:sizes=12-14-9-4"
 SHORT = {"steps": 12, "batch": 32}
 MATCHINGS = {
-    "straight-through": lambda *given, **more: match_straight_through(*given, StraightThrough(**SHORT, **more)),
-    "sinkhorn": lambda *given, **more: match_sinkhorn(*given, SinkhornMatching(**SHORT, **more)),
+    "straight-through": lambda *given, **more: match_straight_through(*given, StraightThrough(**SHORT | more)),
+    "sinkhorn": lambda *given, **more: match_sinkhorn(*given, SinkhornMatching(**SHORT | more)),
 }
 trained = pytest.mark.parametrize("name", MATCHINGS)
 
@@ -151,7 +151,7 @@ def test_a_hard_plan_is_the_permutation(name):
     drawn = Symmetry.random(skeleton, np.random.default_rng(0))
     symmetry = Symmetry(skeleton, tuple(each for each in drawn.permutations if each.group in outer))
     tensors = as_torch(random_tensors(skeleton, 0))
-    plans = {each.group: torch.eye(each.order.shape[1])[each.order[0]] for each in symmetry.permutations}
+    plans = {each.group: torch.eye(each.order.shape[1])[each.order[0].tolist()] for each in symmetry.permutations}
     mixed, moved = blended(tensors, families, plans), symmetry.apply(tensors)
     assert all(torch.equal(mixed[key], moved[key]) for key in tensors)
 
@@ -172,22 +172,21 @@ def test_statistics_of_an_average_do_not_count():
     )
 
 
-@pytest.mark.parametrize("like", [MLP, LIKES["preact-resnet"]])
-def test_a_star_is_nearer_to_all_and_leaves_functions_as_they_are(like):
+@pytest.mark.parametrize(("like", "count"), [(MLP, 3), ("preact-resnet:inputs=3,stem=4,stages=1x4,outputs=3", 2)])
+def test_a_star_is_nearer_to_all_and_leaves_functions_as_they_are(like, count):
     _, skeleton = traced(like)
-    networks = [random_tensors(skeleton, seed) for seed in range(3)]
+    networks = [random_tensors(skeleton, seed) for seed in range(count)]
     given_rows = taught(like, networks[0], 64)
-    short = StarTraining(steps=20, batch=32, realign=10, rate=3e-3)
+    short = StarTraining(steps=12, batch=32, realign=6, rate=3e-3)
     star, again = (train_star(computer(like), networks, given_rows, short) for _ in range(2))
     assert star.after < star.before
     assert largest_difference(star.tensors, again.tensors) == 0
+    halves = [half_way(like, star.tensors, moved, given_rows) for moved in star.networks]
+    assert star.after == pytest.approx(np.mean(halves), rel=1e-4)
     for symmetry, network, moved in zip(star.symmetries, networks, star.networks, strict=True):
         assert largest_difference(symmetry.apply(network), moved) == 0
         same = [computer(like).answers(each, given_rows)[0] for each in (network, moved)]
         assert torch.allclose(*same, atol=1e-4)
-    assert half_way(like, star.tensors, star.networks[1], given_rows) < half_way(
-        like, networks[0], networks[1], given_rows
-    )
 
 
 def test_what_cannot_be_trained_is_said():

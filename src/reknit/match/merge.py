@@ -140,6 +140,7 @@ def merge(
     shares = tuple(weights or [1 / len(networks)] * len(networks))
     run = {"like": like, "method": method, "weights": list(shares), "star": star, "seed": seed, "version": __version__}
     told("matching")
+    tensors: Mapping[str, np.ndarray]
     if star is None:
         parents = _aligned(pair, options if asked else None, samples)
         told("merging")
@@ -201,9 +202,12 @@ def _looked_at(
     from reknit.match.computing import compare
     from reknit.match.mending import mended, what_is_mended
     from reknit.match.preflight import preflight
+    from reknit.match.statistics import has_statistics
 
     said, shares, trained = "nothing", run["weights"], run["star"] is not None
-    if mend and not samples.drawn and not trained:
+    if trained and has_statistics(pair.computer):
+        said = "BatchNorm statistics"
+    elif mend and not samples.drawn and not trained:
         tensors, said = mended(pair.computer, tensors, parents, shares, samples), what_is_mended(pair.computer)
     ahead = preflight(pair.computer, tensors, parents, shares, samples)
     moved = [(each.tensors, parent) for each, parent in zip(pair.networks, parents, strict=True)][0 if trained else 1 :]

@@ -30,9 +30,7 @@ class Pair:
     networks: tuple[Network, ...]
     computer: Computer
 
-    def samples(
-        self, data: str | Path | None, *, wanted: bool, seed: int, targets: bool = False
-    ) -> Samples:
+    def samples(self, data: str | Path | None, *, wanted: bool, seed: int, targets: bool = False) -> Samples:
         """The inputs of a file, or noise where none is given and noise will do; with ``targets`` the answers too.
 
         Raises:

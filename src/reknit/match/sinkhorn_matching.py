@@ -16,11 +16,11 @@ all tensors of the right network B being multiplied by P on every axis that runs
 
 Where this departs:
 
-- *The start* is weight matching: B is brought there first and scores are the identity, so what is trained is a change of
-  it. The temperature is set by the size of a group so that each unit keeps e^s / (1 + e^s) of itself, s = ``sharpness``.
+- *The start* is weight matching: B is brought there first and scores are the identity, so what is trained is a change
+  of it. The temperature goes by the size of a group: each unit starts as e^s / (1 + e^s) of itself, s = ``sharpness``.
 - *Heads* move whole: what is inside them stays as weight matching paired it, and moves with them.
-- *The answer* is the best rounded permutation seen, by C_Mid (or C_L2) over the same rows, never worse than the start. Where nothing is left
-  to gain (half way the loss is the mean of both ends') the descent ends.
+- *The answer* is the best rounded permutation seen, by C_Mid (or C_L2) over the same rows, never worse than the start.
+  Where half way the loss is the mean of both ends', nothing is left to gain and the descent ends.
 - BatchNorms normalise by their batch.
 
 Cost: for each group and step a plan of n^2 numbers and its derivative, and one pass forwards and backwards. Known
@@ -104,11 +104,10 @@ def match_sinkhorn(
     families = [family for family in find_families(skeleton) if not family.outer.fixed and family.outer.size > 1]
     task = _task(computer, left, start.apply(dict(right)), samples, settings, families)
     scores = {family.outer.name: torch.eye(family.outer.size).requires_grad_() for family in families}
-    best = Best(task.judged, task.floor)
-    best.see(_hardened(skeleton, scores), 0)
-    optimiser = torch.optim.Adam([*scores.values()] or [torch.zeros(1)], settings.rate)
-    for step in range(1, settings.steps + 1 if scores else 1):
-        if best.settled:
+    best = Best(task.judged, task.floor, _hardened(skeleton, scores))
+    optimiser = torch.optim.Adam(scores.values(), settings.rate) if scores else None
+    for step in range(1, settings.steps + 1):
+        if best.settled or optimiser is None:
             break
         plans = {name: plan_of(each, settings.sharpness) for name, each in scores.items()}
         descend(optimiser, task.loss(plans), step)
@@ -127,7 +126,9 @@ def _epsilon(units: int, sharpness: float) -> float:
     return 1 / (math.log(max(units - 1, 1)) + sharpness)
 
 
-def blended(tensors: Mapping[str, Tensor], families: Sequence[Family], plans: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def blended(
+    tensors: Mapping[str, Tensor], families: Sequence[Family], plans: Mapping[str, Tensor]
+) -> dict[str, Tensor]:
     """The tensors with the units of every group mixed: unit u becomes the sum of ``P[u, v]`` times unit v."""
     found = dict(tensors)
     for family in families:

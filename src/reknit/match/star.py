@@ -123,9 +123,7 @@ class _State:
         self.symmetries = list(match_many(self.skeleton, networks, seed=settings.seed))
         aligned = [symmetry.apply(dict(each)) for symmetry, each in zip(self.symmetries, networks, strict=True)]
         self.first = average(aligned, [1 / len(networks)] * len(networks))
-        statistics = {
-            use.slots.get(role) for use in self.skeleton.uses for role in ("running_mean", "running_var")
-        }
+        statistics = {use.slots.get(role) for use in self.skeleton.uses for role in ("running_mean", "running_var")}
         self.centre = as_torch(self.first)
         self.trained = [
             value.requires_grad_()

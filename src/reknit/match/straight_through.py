@@ -16,9 +16,12 @@ As all auxiliary weights are those of A at the start, the first permutation is t
 weight matching too, so heads, what is inside them, and fixed groups are treated as there.
 
 Where this departs: the answer is the best permutation seen, by the midpoint's loss over the same rows, and not the
-last: it is never worse than weight matching there. Where half way the loss is the mean of both ends', nothing is left to
-gain and the descent ends; so a permuted copy comes back as weight matching finds it. BatchNorms normalise by their batch. Cost: one or two sweeps of weight
-matching and one pass forwards and backwards a step. Known flaws: what is judged is what was trained on.
+last, so it is never worse than weight matching there. Where half way the loss is the mean of both ends', nothing is
+left to gain and the descent ends: a permuted copy comes back as weight matching finds it. BatchNorms normalise by their
+batch.
+
+Cost: one or two sweeps of weight matching and one pass forwards and backwards a step. Known flaws: bases are judged on
+what they were trained on.
 """
 
 from __future__ import annotations
@@ -76,9 +79,8 @@ def match_straight_through(
     first, second = as_torch(left), as_torch(right)
     auxiliary = _auxiliary(computer, first)
     floor = mean_of_ends(loss, first, second)
-    best = Best(lambda symmetry: loss.judged(between(first, symmetry.apply(second), 0.5)), floor)
     rounded = match_weights(skeleton, left, right, weighing=settings.weighing, seed=settings.seed).symmetry
-    best.see(rounded, 0)
+    best = Best(lambda symmetry: loss.judged(between(first, symmetry.apply(second), 0.5)), floor, rounded)
     if not auxiliary:
         return best.answer()
     optimiser = torch.optim.Adam(auxiliary.values(), settings.rate)

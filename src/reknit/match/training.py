@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -114,23 +114,21 @@ class PointLoss:
         return torch.randperm(len(self.samples), generator=generator)[:batch]
 
 
-@dataclass
 class Best:
     """The best basis so far, by a judge that is asked once for every new one.
 
-    Attributes:
+    Args:
         judge: lower is better.
         floor: what nothing is expected to be below: the mean loss of the two networks themselves. Half way between a
             network and its copy the loss is that, and another order that is lower by chance would be no better basis.
+        first: the basis that all others are measured by.
     """
 
-    judge: Callable[[Symmetry], float]
-    floor: float = 0.0
-    symmetry: Symmetry | None = None
-    value: float = math.inf
-    before: float = math.inf
-    found_at: int = 0
-    _seen: set[tuple[object, ...]] = field(default_factory=set)
+    def __init__(self, judge: Callable[[Symmetry], float], floor: float, first: Symmetry) -> None:
+        self.judge, self.floor, self.symmetry = judge, floor, first
+        self.before = self.value = judge(first)
+        self.found_at = 0
+        self._seen = {first.permutations}
 
     @property
     def settled(self) -> bool:
@@ -138,19 +136,16 @@ class Best:
         return self.value <= self.floor * (1 + TELLING)
 
     def see(self, symmetry: Symmetry, step: int) -> None:
-        """Look at one; the first is what all others are measured by."""
-        if symmetry.permutations in self._seen:
+        """Look at one, unless nothing is left to gain."""
+        if self.settled or symmetry.permutations in self._seen:
             return
         self._seen.add(symmetry.permutations)
         value = self.judge(symmetry)
-        if self.symmetry is None:
-            self.symmetry, self.value, self.before = symmetry, value, value
-        elif value < self.value * (1 - TELLING) and not self.settled:
+        if value < self.value * (1 - TELLING):
             self.symmetry, self.value, self.found_at = symmetry, value, step
 
     def answer(self) -> TrainedMatching:
         """The best that was seen."""
-        assert self.symmetry is not None, "nothing was seen"
         return TrainedMatching(self.symmetry, self.value, self.before, self.found_at)
 
 
