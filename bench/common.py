@@ -182,7 +182,7 @@ def _text(value: object) -> str:
     return f"{value:.3g}" if isinstance(value, float) else "-" if value is None else str(value)
 
 
-def options(name: str, argv: Sequence[str], **numbers: float | None) -> argparse.Namespace:
+def options(name: str, argv: Sequence[str], **numbers: float | str | None) -> argparse.Namespace:
     """The options of one bench; sets the threads of numpy's BLAS."""
     parser = argparse.ArgumentParser(prog=f"python -m bench {name}")
     parser.add_argument("--threads", type=int, default=os.cpu_count())

@@ -1,7 +1,8 @@
 """Networks trained apart, half way: as they are, in one basis by every method, mended, of three and five, and a star.
 
     python -m bench merging                     everything that has no line yet
-    python -m bench merging --pairs 0           only the tables of the lines there are
+    python -m bench merging --parts ''            only the tables of the lines there are
+    python -m bench merging --kinds resnet-16 --parts pairs --steps 100
 
 Every aligned network is proven to compute what it computed before its figures count.
 """
@@ -42,16 +43,20 @@ PLACES = np.linspace(0, 1, 11)
 
 def main(argv: Sequence[str]) -> None:
     """Run what has no line, and print the tables."""
-    chosen = options("merging", argv, pairs=5, steps=200, star_steps=2000)
+    chosen = options(
+        "merging", argv, pairs=5, steps=200, star_steps=2000, kinds=",".join(KINDS), parts="pairs,sets,stars"
+    )
     torch.set_num_threads(chosen.threads)
-    pairs = Lines("merging_pairs", chosen.fresh, ("match", "solvers", "skeleton"))
-    sets = Lines("merging_sets", chosen.fresh, ("match", "solvers", "skeleton"))
-    stars = Lines("merging_stars", chosen.fresh, ("match", "solvers", "skeleton"))
-    for kind in KINDS if chosen.pairs else ():
-        _run(pairs, ([kind, number] for number in range(chosen.pairs)), partial(_pair, chosen.steps))
-        keys = ([kind, list(seeds)] for size in SETS for seeds in SETS[size])
-        _run(sets, keys, partial(_set, chosen.steps))
-        if kind.startswith("mlp"):
+    pairs, sets, stars = (
+        Lines(f"merging_{part}", chosen.fresh, ("match", "solvers", "skeleton")) for part in ("pairs", "sets", "stars")
+    )
+    for kind in chosen.kinds.split(","):
+        if "pairs" in chosen.parts:
+            _run(pairs, ([kind, number] for number in range(chosen.pairs)), partial(_pair, chosen.steps))
+        if "sets" in chosen.parts:
+            keys = ([kind, list(seeds)] for size in SETS for seeds in SETS[size])
+            _run(sets, keys, partial(_set, chosen.steps))
+        if "stars" in chosen.parts and kind.startswith("mlp"):
             _run(stars, [[kind, seed] for seed in UNSEEN], partial(_star, chosen.star_steps))
     _print_pairs(pairs)
     _print_claims(pairs)
@@ -109,7 +114,7 @@ def _set(steps: int, key: Any) -> dict[str, Any]:
     together = match_many(computer_of(name).skeleton, nets)
     one_by_one = {
         method: [nets[0], *(_symmetry(method, name, nets[0], net, steps).apply(dict(net)) for net in nets[1:])]
-        for method in ("weights", "straight-through", "sinkhorn")
+        for method in ("weights", "straight-through")
     }
     parents = {
         "naive": nets,
@@ -174,9 +179,9 @@ def _require_same(name: str, net: Net, moved: Net) -> None:
 
 
 def _spread(values: Sequence[float]) -> str:
-    """The mean, its 95 % interval by Student's t over pairs."""
+    """The mean, and of three or more its 95 % interval by Student's t."""
     mean = float(np.mean(values))
-    if len(values) < 2:
+    if len(values) < 3:
         return f"{mean:.3f}"
     half = stats.t.ppf(0.975, len(values) - 1) * float(np.std(values, ddof=1)) / np.sqrt(len(values))
     return f"{mean:.3f} ({mean - half:.3f} to {mean + half:.3f})"
