@@ -37,7 +37,7 @@ def main(argv: Sequence[str]) -> None:
 
 
 def _rows(kind: str) -> list[list[object]]:
-    found = []
+    found: list[list[object]] = []
     for step, scores in _scores(kind):
         epsilon = sinkhorn_matching._epsilon(len(scores), SinkhornMatching().sharpness)
         ones, spread = np.ones(len(scores)), float(np.ptp(scores)) / epsilon

@@ -1,5 +1,7 @@
 """Straight-through, Sinkhorn and star: planted permutations come back, gradients are right, nothing gets worse."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -11,6 +13,7 @@ from reknit import align, merge
 from reknit.cli import main
 from reknit.errors import InputError, TableError, UsageError
 from reknit.match.families import find_families
+from reknit.match.many import match_many
 from reknit.match.samples import Samples
 from reknit.match.sinkhorn_matching import SinkhornMatching, blended, match_sinkhorn, plan_of
 from reknit.match.star import StarTraining, train_star
@@ -189,6 +192,20 @@ def test_a_star_is_nearer_to_all_and_leaves_functions_as_they_are(like, count):
         assert torch.allclose(*same, atol=1e-4)
 
 
+def test_networks_are_matched_again_to_a_star_that_moves():
+    _, skeleton = traced(MLP)
+    networks = [random_tensors(skeleton, seed) for seed in range(3)]
+    given_rows = taught(MLP, networks[0], 64)
+    wild = StarTraining(steps=12, batch=32, realign=4, rate=0.1)
+    star = train_star(computer(MLP), networks, given_rows, wild)
+    at_first = match_many(skeleton, networks)
+    assert any(a.permutations != b.permutations for a, b in zip(star.symmetries, at_first, strict=True))
+    halves = [half_way(MLP, star.tensors, moved, given_rows) for moved in star.networks]
+    assert star.after == pytest.approx(np.mean(halves), rel=1e-4)
+    never = train_star(computer(MLP), networks, given_rows, replace(wild, realign=0))
+    assert [each.permutations for each in never.symmetries] == [each.permutations for each in at_first]
+
+
 def test_what_cannot_be_trained_is_said():
     _, skeleton = traced(MLP)
     left = random_tensors(skeleton, 0)
@@ -253,6 +270,7 @@ def test_align_by_name(name, files, tmp_path):
 def test_merge_to_a_star(files, tmp_path, capsys):
     data, out = tmp_path / "data.npz", tmp_path / "star.safetensors"
     found = merge(files, like=MLP, data=data, star=20)
+    assert len(found.same) == 2
     assert all(each.holds for each in found.same)
     assert found.run["star"] == 20
     with pytest.raises(UsageError, match="Give inputs and targets with --data"):

@@ -104,7 +104,8 @@ def train_star(
     state = _State(computer, networks, settings)
     before = state.half_way(loss)
     _descent(state, loss, settings, progress or (lambda _: None))
-    state.match_again()
+    if settings.realign:
+        state.match_again()
     tensors = state.star()
     if has_statistics(computer):
         tensors = estimated_again(computer, tensors, samples)
