@@ -273,8 +273,10 @@ def test_merge_to_a_star(files, tmp_path, capsys):
     assert len(found.same) == 2
     assert all(each.holds for each in found.same)
     assert found.run["star"] == 20
-    with pytest.raises(UsageError, match="Give inputs and targets with --data"):
+    with pytest.raises(UsageError, match=r"--star: it trains.*Give inputs and targets with --data"):
         merge(files, like=MLP, star=20)
+    with pytest.raises(UsageError, match="aligned by weights, not by activations"):
+        merge(files, like=MLP, data=data, star=20, method="activations")
     with pytest.raises(UsageError, match="a star has no shares"):
         merge(files, like=MLP, data=data, star=20, weights=[0.3, 0.7])
     command = ["merge", *map(str, files), "--like", MLP, "--data", str(data), "--star", "20", "-o", str(out)]

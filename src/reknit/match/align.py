@@ -162,7 +162,7 @@ def align(
     told("reading")
     pair = open_networks((first, second), options.like, options.input_shape)
     asked = find_method(method)
-    samples = pair.samples(data, wanted=asked.wants_inputs, seed=seed, targets=asked.wants_targets)
+    samples = pair.samples(data, wanted=asked.wants_inputs, seed=seed, trains="--method" if asked.wants_targets else "")
     clock.stop("read")
     told("matching")
     symmetry, objective = found_symmetry(pair, options, samples)

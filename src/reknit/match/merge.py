@@ -135,8 +135,8 @@ def merge(
     told("reading")
     pair = open_networks(networks, like, input)
     asked = None if method == NO_METHOD else find_method(method)
-    trains = star is not None or bool(asked and asked.wants_targets)
-    samples = pair.samples(data, wanted=bool(asked and asked.wants_inputs), seed=seed, targets=trains)
+    trains = "--star" if star is not None else "--method" if asked and asked.wants_targets else ""
+    samples = pair.samples(data, wanted=bool(asked and asked.wants_inputs), seed=seed, trains=trains)
     shares = tuple(weights or [1 / len(networks)] * len(networks))
     run = {"like": like, "method": method, "weights": list(shares), "star": star, "seed": seed, "version": __version__}
     told("matching")
