@@ -29,8 +29,8 @@ Where we depart:
   cut below ``SHORT`` is answered by Sinkhorn's iterations, which always descend: then the answer is Sinkhorn's.
 
 Cost: one pass of n m exponentials for every step that is tried, as much as tens of Sinkhorn's iterations where these
-only scale, and some tens to hundreds of products with the sparse P (``Stage.inner``). Known flaws: P is held densely; of
-large epsilon P is not sparse, and Sinkhorn's iterations alone are faster.
+only scale, and some tens to hundreds of products with the sparse P (``Stage.inner``).
+Known flaws: P is held densely; of large epsilon P is not sparse, and Sinkhorn's iterations alone are faster.
 """
 
 from __future__ import annotations
