@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reknit.errors import InputError
+from reknit.solvers import barycentre
 from reknit.solvers.barycentre import consistent_matching
 
 FEW = settings(max_examples=20)
@@ -103,6 +104,15 @@ def test_the_first_set_is_nothing_special():
     for i, j in itertools.permutations(range(1, 6), 2):
         np.testing.assert_array_equal(found.matching(i, j), np.argsort(labels[j])[labels[i]])
     assert found.margins[1:].min() > found.margins[0].max()
+
+
+def test_the_best_of_many_references_is_taken(monkeypatch):
+    tables = [planted(np.random.default_rng(seed), 10, 10, 0.5)[1] for seed in range(3)]
+    many = [consistent_matching(scores).spectral for scores in tables]
+    monkeypatch.setattr(barycentre, "REFERENCES", 1)
+    one = [consistent_matching(scores).spectral for scores in tables]
+    assert all(a <= b for a, b in zip(one, many, strict=True))
+    assert sum(one) < sum(many)
 
 
 def test_what_cannot_be_told_has_no_margin():

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from scipy.optimize import linear_sum_assignment, linprog
 
 from reknit.errors import InputError, UsageError
-from reknit.solvers import sinkhorn_newton
+from reknit.solvers import sinkhorn, sinkhorn_newton
 from reknit.solvers.sinkhorn import entropic_transport, falling_epsilons
 from reknit.solvers.sinkhorn_newton import entropic_transport_newton
 
@@ -127,6 +127,24 @@ def test_newton_takes_few_iterations_where_sinkhorn_takes_many():
     assert newton.iterations("newton") > 0
     assert 5 * (newton.iterations("sinkhorn") + newton.iterations("newton")) < plain.iterations("sinkhorn")
     np.testing.assert_allclose(newton.plan, plain.plan, atol=1e-8)
+
+
+@pytest.mark.parametrize(("name", "value"), [("SCALED", 0), ("SCALED", 7), ("FAR", 1.5), ("FAINT", 1e300)])
+def test_scaling_between_iterations_in_logarithms_changes_only_the_time(name, value, monkeypatch):
+    rng = np.random.default_rng(0)
+    cost, a, b = rng.random((40, 30)), rng.dirichlet(np.ones(40)), rng.dirichlet(np.ones(30))
+    plain = entropic_transport(cost, a, b, epsilon=0.03)
+    monkeypatch.setattr(sinkhorn, name, value)
+    other = entropic_transport(cost, a, b, epsilon=0.03)
+    assert plain.iterations("sinkhorn") == other.iterations("sinkhorn") > 30
+    np.testing.assert_allclose(other.plan, plain.plan, atol=1e-13)
+
+
+def test_scaling_alone_would_fail_where_this_does_not():
+    """The kernel of the costs vanishes; that of the plan does not."""
+    cost = 100 + np.random.default_rng(0).random((20, 20))
+    assert np.exp(-cost / 0.05).max() == 0
+    assert entropic_transport(cost, epsilon=0.05).converged
 
 
 @pytest.mark.parametrize("epsilon", [0.5, 1.0])

@@ -28,9 +28,9 @@ Where we depart:
 - *Which steps are taken.* Armijo's rule on h, or, near the end where h no longer resolves it, a halved residual. A step
   cut below ``SHORT`` is answered by Sinkhorn's iterations, which always descend: then the answer is Sinkhorn's.
 
-Cost: one pass of n m exponentials for every step that is tried, half of what an iteration of Sinkhorn's takes, and
-some tens to hundreds of products with the sparse P (``Stage.inner`` counts them). Known flaws: P is held densely; of
-large epsilon P is not sparse and Sinkhorn's iterations alone are as fast.
+Cost: one pass of n m exponentials for every step that is tried, as much as tens of Sinkhorn's iterations where these
+only scale, and some tens to hundreds of products with the sparse P (``Stage.inner``).
+Known flaws: P is held densely; of large epsilon P is not sparse, and Sinkhorn's iterations alone are faster.
 """
 
 from __future__ import annotations
