@@ -7,7 +7,7 @@ import sys
 
 BENCHES = (
     *("puzzle", "random_starts", "covering", "few_rows", "scaling", "precedence", "commands"),
-    *("wiring", "foreign_modules", "key_mapping"),
+    *("wiring", "foreign_modules", "key_mapping", "merging", "trained_plans"),
     *("sinkhorn", "polar", "many_sets"),
     *("wsm", "tree_ensembles", "representations", "laftr"),
 )

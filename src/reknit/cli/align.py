@@ -21,9 +21,11 @@ def align(
         str,
         typer.Option(metavar="SKELETON", help="package.module:callable, a folder with config.json, or a built-in one."),
     ],
-    method: Annotated[str, typer.Option(metavar="NAME", help="weights or activations.")] = "weights",
+    method: Annotated[
+        str, typer.Option(metavar="NAME", help="weights, activations, straight-through or sinkhorn.")
+    ] = "weights",
     data: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="An npz file with inputs, for activations and for the proof.")
+        Path | None, typer.Option(metavar="FILE", help="An npz file with inputs (and targets, for what trains).")
     ] = None,
     example: Annotated[
         str | None,

@@ -27,13 +27,19 @@ def merge(
         Path | None,
         typer.Option(metavar="FILE", help="An npz file with inputs: for foresight, statistics, activations."),
     ] = None,
-    method: Annotated[str, typer.Option(metavar="NAME", help="weights, activations or none.")] = "weights",
+    method: Annotated[
+        str, typer.Option(metavar="NAME", help="weights, activations, straight-through, sinkhorn or none.")
+    ] = "weights",
     weights: Annotated[
         str | None, typer.Option(metavar="0.5,0.5", help="Share of each network; equal where not told.")
     ] = None,
     layer: Annotated[
         list[str] | None,
         typer.Option(metavar="PATTERN=0.3,0.7", help="Other shares for the slots that fit; may be repeated."),
+    ] = None,
+    star: Annotated[
+        int | None,
+        typer.Option(metavar="STEPS", help="Train a network connected to all in a line, instead of averaging."),
     ] = None,
     no_mend: Annotated[bool, typer.Option("--no-mend", help="Leave statistics as averaging leaves them.")] = False,
     example: Annotated[
@@ -61,6 +67,7 @@ def merge(
             weights=None if weights is None else _numbers(weights, "--weights"),
             by_slot=dict(_layer(each) for each in layer or ()),
             mend=not no_mend,
+            star=star,
             input=example,
             seed=seed,
             plan=plan,

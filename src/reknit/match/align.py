@@ -141,8 +141,9 @@ def align(
         first: a checkpoint; it stays as it is.
         second: another one of the same architecture.
         like: the skeleton of both (see ``reknit.assemble``).
-        method: ``weights`` or ``activations`` (docs/merging.md says which when).
-        data: an npz file with ``inputs``; the proof uses them, and methods that look at activations need them.
+        method: ``weights``, ``activations``, ``straight-through`` or ``sinkhorn`` (docs/merging.md says which when).
+        data: an npz file with ``inputs``; the proof uses them, and methods that look at activations need them. Methods
+            that train need ``targets`` too.
         input: the shape of an example input for the skeleton.
         weighing: ``standardised`` or ``plain`` (the published objective), for the method ``weights``.
         scales: look for factors and signs on units too, where they leave the function as it is; the module is asked
@@ -163,7 +164,8 @@ def align(
     clock = _Clock()
     told("reading")
     pair = open_networks((first, second), options.like, options.input_shape)
-    samples = pair.samples(data, wanted=find_method(method).wants_inputs, seed=seed)
+    asked = find_method(method)
+    samples = pair.samples(data, wanted=asked.wants_inputs, seed=seed, trains="--method" if asked.wants_targets else "")
     clock.stop("read")
     told("matching")
     symmetry, objective = found_symmetry(pair, options, samples)

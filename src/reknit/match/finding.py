@@ -66,5 +66,16 @@ def found_symmetry(pair: Pair, options: AlignOptions, samples: Samples) -> tuple
 
         everything = match_all(pair.computer, first, second, weighing=options.known_weighing, seed=options.seed)
         return everything.symmetry, everything.objective
+    if options.method == "straight-through":
+        from reknit.match.straight_through import StraightThrough, match_straight_through
+
+        rounded = StraightThrough(seed=options.seed, weighing=options.known_weighing)
+        by_rounding = match_straight_through(pair.computer, first, second, samples, rounded)
+        return by_rounding.symmetry, by_rounding.objective
+    if options.method == "sinkhorn":
+        from reknit.match.sinkhorn_matching import SinkhornMatching, match_sinkhorn
+
+        softened = match_sinkhorn(pair.computer, first, second, samples, SinkhornMatching(seed=options.seed))
+        return softened.symmetry, softened.objective
     by_weights = match_weights(pair.skeleton, first, second, weighing=options.known_weighing, seed=options.seed)
     return by_weights.symmetry, by_weights.objective

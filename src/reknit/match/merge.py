@@ -90,6 +90,7 @@ def merge(
     weights: Sequence[float] | None = None,
     by_slot: Mapping[str, Sequence[float]] | None = None,
     mend: bool = True,
+    star: int | None = None,
     input: str | None = None,  # noqa: A002  the word of the command line
     seed: int = 0,
     plan: bool = False,
@@ -104,11 +105,13 @@ def merge(
         networks: checkpoints of one architecture, two or more; they stay as they are. The first one's basis is used.
         like: the skeleton of all.
         data: an npz file with ``inputs`` from where the network is to work; foresight, statistics and the method
-            ``activations`` need them. Targets are not looked at.
+            ``activations`` need them. Targets are looked at by what trains alone: ``straight-through``, ``sinkhorn``
+            and the star.
         method: how they are aligned (see ``align``), or ``none``.
         weights: share of each network; None: equal.
         by_slot: pattern of slots -> other shares.
         mend: whether statistics are set right, where there are inputs.
+        star: train a star model in so many steps (``match.star``) instead of averaging; None: average.
         input: the shape of an example input for the skeleton.
         seed: of everything that is drawn.
         plan: stop before anything is written.
@@ -123,21 +126,27 @@ def merge(
     """
     if len(networks) < 2:
         raise UsageError("one network cannot be merged", "", "Give two or more")
+    if star is not None:
+        _check_star(method, weights, by_slot)
     options = AlignOptions(like, "weights" if method == NO_METHOD else method, input, seed=seed)
     if out is not None and not plan:
         check_free(Path(out), tuple(map(Path, networks)), force=force)
     told = progress or (lambda _: None)
     told("reading")
     pair = open_networks(networks, like, input)
-    wanted = method != NO_METHOD and find_method(method).wants_inputs
-    samples = pair.samples(data, wanted=wanted, seed=seed)
+    asked = None if method == NO_METHOD else find_method(method)
+    trains = "--star" if star is not None else "--method" if asked and asked.wants_targets else ""
+    samples = pair.samples(data, wanted=bool(asked and asked.wants_inputs), seed=seed, trains=trains)
     shares = tuple(weights or [1 / len(networks)] * len(networks))
+    run = {"like": like, "method": method, "weights": list(shares), "star": star, "seed": seed, "version": __version__}
     told("matching")
-    symmetries = [] if method == NO_METHOD else _symmetries(pair, options, samples)
-    parents = _aligned(pair, symmetries)
-    told("merging")
-    tensors = average(parents, shares, by_slot)
-    run = {"like": like, "method": method, "weights": list(shares), "seed": seed, "version": __version__}
+    tensors: Mapping[str, np.ndarray]
+    if star is None:
+        parents = _aligned(pair, options if asked else None, samples)
+        told("merging")
+        tensors = average(parents, shares, by_slot)
+    else:
+        parents, tensors = _star(pair, samples, star, seed, told)
     merged = _looked_at(pair, parents, tensors, samples, run, mend=mend)
     if out is not None and not plan:
         merged.save(out, force=force, anyway=anyway)
@@ -155,9 +164,28 @@ def _symmetries(pair: Pair, options: AlignOptions, samples: Samples) -> list[Sym
     return found
 
 
-def _aligned(pair: Pair, symmetries: Sequence[Symmetry]) -> list[Mapping[str, np.ndarray]]:
-    if not symmetries:
+def _check_star(method: str, weights: Sequence[float] | None, by_slot: Mapping[str, Sequence[float]] | None) -> None:
+    if weights or by_slot:
+        raise UsageError("a star has no shares", "--star", "Leave the weights out")
+    if method != "weights":
+        raise UsageError(f"a star is aligned by weights, not by {method}", "--star", "Leave the method out")
+
+
+def _star(
+    pair: Pair, samples: Samples, steps: int, seed: int, told: Callable[[str], None]
+) -> tuple[list[Mapping[str, np.ndarray]], Mapping[str, np.ndarray]]:
+    """The networks in the basis of a star model, and the star."""
+    from reknit.match.star import StarTraining, train_star
+
+    settings = StarTraining(steps=steps, seed=seed)
+    star = train_star(pair.computer, [each.tensors for each in pair.networks], samples, settings, told)
+    return list(star.networks), star.tensors
+
+
+def _aligned(pair: Pair, options: AlignOptions | None, samples: Samples) -> list[Mapping[str, np.ndarray]]:
+    if options is None:
         return [each.tensors for each in pair.networks]
+    symmetries = _symmetries(pair, options, samples)
     return [symmetry.apply(dict(each.tensors)) for symmetry, each in zip(symmetries, pair.networks, strict=True)]
 
 
@@ -170,16 +198,19 @@ def _looked_at(
     *,
     mend: bool,
 ) -> Merge:
-    """The average, mended where there are inputs, with what is foreseen of it and the proofs."""
+    """The average, mended where there are inputs (a star is as it was trained), what is foreseen of it, the proofs."""
     from reknit.match.computing import compare
     from reknit.match.mending import mended, what_is_mended
     from reknit.match.preflight import preflight
+    from reknit.match.statistics import has_statistics
 
-    said, shares = "nothing", run["weights"]
-    if mend and not samples.drawn:
+    said, shares, trained = "nothing", run["weights"], run["star"] is not None
+    if trained and has_statistics(pair.computer):
+        said = "BatchNorm statistics"
+    elif mend and not samples.drawn and not trained:
         tensors, said = mended(pair.computer, tensors, parents, shares, samples), what_is_mended(pair.computer)
     ahead = preflight(pair.computer, tensors, parents, shares, samples)
-    moved = [(each.tensors, parent) for each, parent in zip(pair.networks, parents, strict=True)][1:]
+    moved = [(each.tensors, parent) for each, parent in zip(pair.networks, parents, strict=True)][0 if trained else 1 :]
     same = tuple(compare(pair.computer, *each, samples) for each in moved if each[0] is not each[1])
     verdict, reason = VERDICTS[ahead.outlook], ahead.reason
     if not all(each.holds for each in same):

@@ -31,6 +31,20 @@ METHODS: dict[str, Method] = {
     for method in (
         Method("weights", "units whose weights agree", "arXiv 2209.04836"),
         Method("activations", "units whose activations correlate", "arXiv 2209.04836", wants_inputs=True),
+        Method(
+            "straight-through",
+            "permutations trained by the loss half way, starting from weights",
+            "arXiv 2209.04836",
+            wants_inputs=True,
+            wants_targets=True,
+        ),
+        Method(
+            "sinkhorn",
+            "soft permutations trained by the loss half way, starting from weights",
+            "arXiv 2212.12042",
+            wants_inputs=True,
+            wants_targets=True,
+        ),
     )
 }
 

@@ -30,8 +30,14 @@ class Pair:
     networks: tuple[Network, ...]
     computer: Computer
 
-    def samples(self, data: str | Path | None, *, wanted: bool, seed: int) -> Samples:
+    def samples(self, data: str | Path | None, *, wanted: bool, seed: int, trains: str = "") -> Samples:
         """The inputs of a file, or noise where none is given and noise will do.
+
+        Args:
+            data: the file.
+            wanted: whether noise will not do.
+            seed: of the noise.
+            trains: the option that asks for training, and so for targets too; empty: none does.
 
         Raises:
             UsageError: inputs are wanted and not given.
@@ -41,11 +47,13 @@ class Pair:
 
         from reknit.match.samples import draw_samples, read_samples
 
+        if data is None and trains:
+            raise UsageError("it trains", trains, "Give inputs and targets with --data")
         if data is None and wanted:
             raise UsageError("it looks at activations", "--method", "Give inputs with --data")
         if data is None:
             return draw_samples(self.computer.like, self.skeleton, torch.Generator().manual_seed(seed))
-        samples = read_samples(data)
+        samples = read_samples(data, targets=bool(trains))
         self.computer.check(samples, str(data))
         return samples
 

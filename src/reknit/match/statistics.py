@@ -23,10 +23,14 @@ from reknit.match.samples import Samples
 _SIGNATURE = inspect.signature(functional.batch_norm)
 
 
-class _InTraining(TorchFunctionMode):
-    """Lets BatchNorms normalise by their batch, and keeps the mean and variance that each saw."""
+class NormedByBatch(TorchFunctionMode):
+    """Lets BatchNorms normalise by their batch, and keeps the mean and variance that each saw.
 
-    def __init__(self, slot_of: Mapping[int, str]) -> None:
+    Args:
+        slot_of: where running statistics lie in memory -> their slot; None: nothing is kept.
+    """
+
+    def __init__(self, slot_of: Mapping[int, str] | None = None) -> None:
         super().__init__()
         self.slot_of = slot_of
         self.seen: dict[str, list[Tensor]] = {}
@@ -40,9 +44,10 @@ class _InTraining(TorchFunctionMode):
         x, mean, variance = given["input"], given.get("running_mean"), given.get("running_var")
         if mean is None or variance is None:
             return func(*args, **(kwargs or {}))
-        channels = x.movedim(1, 0).flatten(1)
-        for tensor, value in ((mean, channels.mean(1)), (variance, channels.var(1, correction=1))):
-            self.seen.setdefault(self.slot_of[tensor.data_ptr()], []).append(value)
+        if self.slot_of is not None:
+            channels = x.movedim(1, 0).flatten(1)
+            for tensor, value in ((mean, channels.mean(1)), (variance, channels.var(1, correction=1))):
+                self.seen.setdefault(self.slot_of[tensor.data_ptr()], []).append(value)
         return functional.batch_norm(
             x, None, None, given.get("weight"), given.get("bias"), training=True, eps=given.get("eps", 1e-5)
         )
@@ -66,7 +71,7 @@ def estimated_again(
     """
     state = computer.state(tensors)
     slot_of = {state[slot.key].data_ptr(): slot.key for slot in computer.skeleton.slots if state[slot.key].numel()}
-    with torch.no_grad(), _InTraining(slot_of) as mode:
+    with torch.no_grad(), NormedByBatch(slot_of) as mode:
         for rows in torch.arange(len(samples)).tensor_split(max(len(samples) // batch, 1)):
             computer.call(state, samples.some(rows).inputs)
     again = {key: torch.stack(values).mean(0).numpy() for key, values in mode.seen.items()}
