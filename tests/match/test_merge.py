@@ -199,6 +199,27 @@ def test_what_is_foreseen_is_what_happens_to_labels_drawn_from_the_ends():
     assert measured == pytest.approx(foreseen, rel=0.1)
 
 
+def test_checkpoints_are_averaged_as_a_decay(tmp_path):
+    _, skeleton = traced(MLP)
+    states = [random_tensors(skeleton, seed) for seed in range(3)]
+    paths = [save(tmp_path / f"{k}.safetensors", each) for k, each in enumerate(states)]
+    found = merge(paths, like=MLP, decay="linear", steps=[100, 102, 104], out=tmp_path / "m.safetensors")
+    assert found.run["weights"] == [0.25, 0.5, 0.25]
+    merged = load_file(tmp_path / "m.safetensors")
+    for key in states[0]:
+        expected = 0.25 * states[0][key] + 0.5 * states[1][key] + 0.25 * states[2][key]
+        np.testing.assert_allclose(merged[key].numpy(), expected, atol=1e-6)
+    for wrong, words in (
+        ({"steps": [1, 2, 3]}, "Name it with --decay"),
+        ({"decay": "linear", "steps": [1, 2]}, "2 steps for 3 networks"),
+        ({"decay": "inverse-sqrt"}, "Give them with --steps"),
+        ({"decay": "linear", "weights": [0.2, 0.3, 0.5]}, "Leave --weights and --star away"),
+        ({"decay": "step"}, "Choose one of linear, cosine"),
+    ):
+        with pytest.raises(UsageError, match=words):
+            merge(paths, like=MLP, **wrong)
+
+
 def test_intervals_cover():
     """Of a mean, in 19 of 20 cases."""
     rng = np.random.default_rng(0)

@@ -37,6 +37,16 @@ def merge(
         list[str] | None,
         typer.Option(metavar="PATTERN=0.3,0.7", help="Other shares for the slots that fit; may be repeated."),
     ] = None,
+    decay: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Checkpoints of one run as if its rate had decayed: linear, cosine, 1-sqrt, inverse-sqrt.",
+        ),
+    ] = None,
+    steps: Annotated[
+        str | None, typer.Option(metavar="1000,2000", help="Where the checkpoints of --decay were taken.")
+    ] = None,
     star: Annotated[
         int | None,
         typer.Option(metavar="STEPS", help="Train a network connected to all in a line, instead of averaging."),
@@ -57,7 +67,10 @@ def merge(
 ) -> int:
     """Merge networks: look ahead, bring them into one basis, average, set statistics right."""
     from reknit.match.merge import merge as run
+    from reknit.match.pairs import check_free
 
+    if out is not None and not plan:
+        check_free(out, networks, force=force)
     with ProgressLine() as show:
         found = run(
             networks,
@@ -67,6 +80,8 @@ def merge(
             weights=None if weights is None else _numbers(weights, "--weights"),
             by_slot=dict(_layer(each) for each in layer or ()),
             mend=not no_mend,
+            decay=decay,
+            steps=None if steps is None else [int(step) for step in _numbers(steps, "--steps")],
             star=star,
             input=example,
             seed=seed,

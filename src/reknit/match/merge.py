@@ -89,6 +89,8 @@ def merge(
     method: str = "weights",
     weights: Sequence[float] | None = None,
     by_slot: Mapping[str, Sequence[float]] | None = None,
+    decay: str | None = None,
+    steps: Sequence[int] | None = None,
     mend: bool = True,
     star: int | None = None,
     input: str | None = None,  # noqa: A002  the word of the command line
@@ -110,6 +112,9 @@ def merge(
         method: how they are aligned (see ``align``), or ``none``.
         weights: share of each network; None: equal.
         by_slot: pattern of slots -> other shares.
+        decay: the networks are checkpoints of one run, in their order, and are averaged as if the learning rate had
+            decayed so (``match.wsm``): ``linear``, ``cosine``, ``1-sqrt`` or ``inverse-sqrt``. Nothing is aligned.
+        steps: at which steps the checkpoints were taken; None: evenly spaced.
         mend: whether statistics are set right, where there are inputs.
         star: train a star model in so many steps (``match.star``) instead of averaging; None: average.
         input: the shape of an example input for the skeleton.
@@ -128,6 +133,8 @@ def merge(
         raise UsageError("one network cannot be merged", "", "Give two or more")
     if star is not None:
         _check_star(method, weights, by_slot)
+    if decay is not None or steps is not None:
+        method, weights = NO_METHOD, _decaying(decay, steps, len(networks), weights, star)
     options = AlignOptions(like, "weights" if method == NO_METHOD else method, input, seed=seed)
     if out is not None and not plan:
         check_free(Path(out), tuple(map(Path, networks)), force=force)
@@ -151,6 +158,23 @@ def merge(
     if out is not None and not plan:
         merged.save(out, force=force, anyway=anyway)
     return merged
+
+
+def _decaying(
+    decay: str | None, steps: Sequence[int] | None, count: int, weights: Sequence[float] | None, star: int | None
+) -> list[float]:
+    """The shares of checkpoints that emulate a decay."""
+    from reknit.match.wsm import averaging_weights
+
+    if decay is None:
+        raise UsageError("they are the steps of a decay", "--steps", "Name it with --decay")
+    if weights is not None or star is not None:
+        raise UsageError("the decay says what the shares are", "--decay", "Leave --weights and --star away")
+    if steps is None and decay == "inverse-sqrt":
+        raise UsageError("it depends on the steps themselves", "--decay", "Give them with --steps")
+    if steps is not None and len(steps) != count:
+        raise UsageError(f"there are {len(steps)} steps for {count} networks", "--steps", "Give one for each")
+    return [float(share) for share in averaging_weights(decay, steps or range(1, count + 1))]
 
 
 def _symmetries(pair: Pair, options: AlignOptions, samples: Samples) -> list[Symmetry]:
