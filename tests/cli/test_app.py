@@ -58,7 +58,10 @@ def test_help_names_every_verb(capsys):
         ),
         ("verify", "data target inputs link noise json"),
         ("align", "like method data input weighing scales seed out force json"),
-        ("merge", "like data method weights layer decay steps star no-mend input seed plan out anyway force json"),
+        (
+            "merge",
+            "like data method weights layer decay steps answers star no-mend input seed plan out anyway force json",
+        ),
         ("path", "like data method input places layers seed report force json"),
     ],
 )

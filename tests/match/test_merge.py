@@ -190,7 +190,9 @@ def test_what_is_foreseen_is_what_happens_to_labels_drawn_from_the_ends():
     other = Symmetry.random(runner.skeleton, np.random.default_rng(0)).apply(one)
     asked = samples(MLP, 4000)
     middle = average([one, other], [0.5, 0.5])
-    foreseen = foreseen_excess(runner, middle, [one, other], [0.5, 0.5], asked).mean()
+    excess, reading = foreseen_excess(runner, middle, [one, other], [0.5, 0.5], asked)
+    foreseen = excess.mean()
+    assert reading == "classes"
     shares = sum(0.5 * runner.answers(each, asked)[0].softmax(1) for each in (one, other))
     drawn = torch.multinomial(shares, 1, generator=torch.Generator().manual_seed(0))[:, 0]
     curve = judged(runner, [one, middle, other], [0, 0.5, 1], Samples(asked.inputs, drawn))

@@ -51,6 +51,9 @@ def merge(
         int | None,
         typer.Option(metavar="STEPS", help="Train a network connected to all in a line, instead of averaging."),
     ] = None,
+    answers: Annotated[
+        str | None, typer.Option(metavar="classes|numbers", help="How answers are read; by their shape where not told.")
+    ] = None,
     no_mend: Annotated[bool, typer.Option("--no-mend", help="Leave statistics as averaging leaves them.")] = False,
     example: Annotated[
         str | None,
@@ -70,7 +73,7 @@ def merge(
     from reknit.match.pairs import check_free
 
     if out is not None and not plan:
-        check_free(out, networks, force=force)
+        check_free(out, (*networks, data, like), force=force)
     with ProgressLine() as show:
         found = run(
             networks,
@@ -80,6 +83,7 @@ def merge(
             weights=None if weights is None else _numbers(weights, "--weights"),
             by_slot=dict(_layer(each) for each in layer or ()),
             mend=not no_mend,
+            answers=answers,
             decay=decay,
             steps=None if steps is None else [int(step) for step in _numbers(steps, "--steps")],
             star=star,
@@ -126,6 +130,7 @@ def _print(found: Merge, out: Path | None) -> None:
         "agree least": "\n".join(conflicts) or "nothing",
         "function": "after alignment off by at most " + ", ".join(proofs) if proofs else "nothing was aligned",
         "mended": found.mended,
+        "notes": "\n".join(found.notes) or "none",
         "model": str(out or "not written"),
     }
     print_rows(found.verdict, rows)

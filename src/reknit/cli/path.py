@@ -75,5 +75,7 @@ def _print(found: Line) -> None:
         for each in worst
     }
     rows["mended"] = found.mended
-    rows["rows"] = f"{found.rows}; of three numbers the middle one is half way"
+    curve = next(iter(found.curves.values()))
+    middle = curve.places[len(curve.places) // 2]
+    rows["rows"] = f"{found.rows}; of three numbers the middle one is at {middle:.2g} of the way"
     print_rows(None, rows)

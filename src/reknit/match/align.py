@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from reknit.match.computing import SameFunction
 
 Verdict = Literal["exact", "failed"]
+HALVES = ("float16", "bfloat16")
+"""Dtypes of few digits: factors are powers of two there, which cost none."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -159,7 +161,7 @@ def align(
     """
     options = AlignOptions(like, method, input, weighing, scales, seed)
     if out is not None:
-        check_free(Path(out), (Path(first), Path(second)), force=force)
+        check_free(out, (first, second, data, like), force=force)
     told = progress or (lambda _: None)
     clock = _Clock()
     told("reading")
@@ -171,6 +173,8 @@ def align(
     symmetry, objective = found_symmetry(pair, options, samples)
     clock.stop("match")
     told("proving")
+    if any(dtype in HALVES for dtype in pair.networks[1].dtypes.values()):
+        symmetry = symmetry.in_powers_of_two()
     aligned = symmetry.apply(dict(pair.networks[1].tensors))
     from reknit.match.computing import compare
 

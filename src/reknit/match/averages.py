@@ -35,7 +35,8 @@ def average(
         used = usual
         for pattern, each in patterns.items():
             used = each if fnmatch.fnmatchcase(slot, pattern) else used
-        if first.dtype.kind != "f" or all(np.array_equal(first, other[slot]) for other in networks[1:]):
+        others = [other[slot] for other in networks[1:] if slot in other]
+        if first.dtype.kind != "f" or all(np.array_equal(first, other) for other in others):
             found[slot] = first
             continue
         total = sum(share * other[slot].astype(np.float64) for share, other in zip(used, networks, strict=True))

@@ -43,8 +43,8 @@ def balanced(skeleton: Skeleton, classes: Sequence[ScaleClass], tensors: Tensors
         for k, each in enumerate(positive):
             sizes = [np.sqrt(sizes) for sizes in units.sums(each, current, current)]
             weights = np.array([e * (size > 0) for e, size in zip(_used(each), sizes, strict=True)], dtype=np.float64)
-            with np.errstate(divide="ignore"):
-                steps = -np.where(weights != 0, weights * np.log(np.stack(sizes)), 0.0).sum(0)
+            logged = np.log(np.where(weights != 0, np.stack(sizes), 1.0))
+            steps = -(weights * logged).sum(0)
             steps = steps / np.maximum(np.square(weights).sum(0), 1.0)
             largest = max(largest, float(np.abs(steps).max(initial=0.0)))
             logs[k] += steps

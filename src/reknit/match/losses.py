@@ -44,6 +44,8 @@ def row_losses(answer: Float[Tensor, "rows ..."], targets: Tensor) -> RowLosses:
             shapes = f"{tuple(targets.shape)}, the answers {tuple(answer.shape)}"
             raise TableError(f"they have the shape {shapes}", "targets", FORM)
         return RowLosses((answer - targets).square().flatten(1).mean(1), None)
+    if answer.ndim < 2:
+        raise TableError("the module answers one number a row, and no classes", "targets", "Give numbers")
     if targets.shape != answer.shape[:-1]:
         if targets.shape != answer[:, 0].shape:
             shapes = f"{tuple(targets.shape)}, the answers {tuple(answer.shape)}"

@@ -18,6 +18,8 @@ def mended(
     parents: Sequence[Mapping[str, np.ndarray]],
     shares: Sequence[float],
     samples: Samples,
+    *,
+    channels: bool = True,
 ) -> dict[str, np.ndarray]:
     """The merged network with its statistics set right on samples, by what its layers have.
 
@@ -27,15 +29,16 @@ def mended(
         parents: the networks it was made from, in one basis.
         shares: of each parent.
         samples: real inputs; targets are not looked at.
+        channels: whether channels are set right too, or the statistics of BatchNorms alone.
     """
     if has_statistics(computer):
         merged = estimated_again(computer, merged, samples)
-    return repaired(computer, merged, parents, shares, samples)
+    return repaired(computer, merged, parents, shares, samples) if channels else dict(merged)
 
 
-def what_is_mended(computer: Computer) -> str:
+def what_is_mended(computer: Computer, *, channels: bool = True) -> str:
     """In words."""
     parts = ["BatchNorm statistics"] if has_statistics(computer) else []
-    layers = len(repairable(computer.skeleton))
+    layers = len(repairable(computer.skeleton)) if channels else 0
     parts += [f"channels of {layers} layers"] if layers else []
     return " and ".join(parts) or "nothing"

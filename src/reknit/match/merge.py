@@ -44,6 +44,7 @@ class Merge:
         preflight: the foreseen barrier and the layers that conflict.
         same: of every network but the first, the proof that alignment left its function as it was.
         mended: what was set right after averaging, in words.
+        notes: what the user should know of, in sentences.
         run: options and version.
         tensors: slot -> numbers of the merged network.
         source: whose keys and dtypes it is written with.
@@ -54,6 +55,7 @@ class Merge:
     preflight: Preflight
     same: tuple[SameFunction, ...]
     mended: str
+    notes: tuple[str, ...]
     run: Mapping[str, Any]
     tensors: Mapping[str, np.ndarray] = field(repr=False)
     source: Network = field(repr=False)
@@ -66,6 +68,7 @@ class Merge:
             "preflight": self.preflight.as_json(),
             "aligned": [{"largest_difference": each.largest, "tolerance": each.tolerance} for each in self.same],
             "mended": self.mended,
+            "notes": list(self.notes),
             **self.run,
         }
 
@@ -92,6 +95,7 @@ def merge(
     decay: str | None = None,
     steps: Sequence[int] | None = None,
     mend: bool = True,
+    answers: str | None = None,
     star: int | None = None,
     input: str | None = None,  # noqa: A002  the word of the command line
     seed: int = 0,
@@ -108,7 +112,7 @@ def merge(
         like: the skeleton of all.
         data: an npz file with ``inputs`` from where the network is to work; foresight, statistics and the method
             ``activations`` need them. Targets are looked at by what trains alone: ``straight-through``, ``sinkhorn``
-            and the star.
+            and the star; otherwise only whether they are classes or numbers.
         method: how they are aligned (see ``align``), or ``none``.
         weights: share of each network; None: equal.
         by_slot: pattern of slots -> other shares.
@@ -116,6 +120,8 @@ def merge(
             decayed so (``match.wsm``): ``linear``, ``cosine``, ``1-sqrt`` or ``inverse-sqrt``. Nothing is aligned.
         steps: at which steps the checkpoints were taken; None: evenly spaced.
         mend: whether statistics are set right, where there are inputs.
+        answers: ``classes`` or ``numbers``: how answers are read for what is foreseen; None: by the shape, and the
+            reason says how.
         star: train a star model in so many steps (``match.star``) instead of averaging; None: average.
         input: the shape of an example input for the skeleton.
         seed: of everything that is drawn.
@@ -131,21 +137,32 @@ def merge(
     """
     if len(networks) < 2:
         raise UsageError("one network cannot be merged", "", "Give two or more")
+    if answers not in (None, "classes", "numbers"):
+        raise UsageError(f"answers are not read as {answers!r}", "--answers", "Choose one of classes, numbers")
     if star is not None:
         _check_star(method, weights, by_slot)
     if decay is not None or steps is not None:
         method, weights = NO_METHOD, _decaying(decay, steps, len(networks), weights, star)
     options = AlignOptions(like, "weights" if method == NO_METHOD else method, input, seed=seed)
     if out is not None and not plan:
-        check_free(Path(out), tuple(map(Path, networks)), force=force)
+        check_free(out, (*networks, data, like), force=force)
     told = progress or (lambda _: None)
     told("reading")
     pair = open_networks(networks, like, input)
     asked = None if method == NO_METHOD else find_method(method)
     trains = "--star" if star is not None else "--method" if asked and asked.wants_targets else ""
     samples = pair.samples(data, wanted=bool(asked and asked.wants_inputs), seed=seed, trains=trains)
-    shares = tuple(weights or [1 / len(networks)] * len(networks))
-    run = {"like": like, "method": method, "weights": list(shares), "star": star, "seed": seed, "version": __version__}
+    shares = tuple([1 / len(networks)] * len(networks) if weights is None else weights)
+    run = {
+        "like": like,
+        "method": method,
+        "weights": list(shares),
+        "by_slot": {pattern: list(each) for pattern, each in (by_slot or {}).items()},
+        "star": star,
+        "answers": answers,
+        "seed": seed,
+        "version": __version__,
+    }
     told("matching")
     tensors: Mapping[str, np.ndarray]
     if star is None:
@@ -228,15 +245,48 @@ def _looked_at(
     from reknit.match.preflight import preflight
     from reknit.match.statistics import has_statistics
 
-    said, shares, trained = "nothing", run["weights"], run["star"] is not None
-    if trained and has_statistics(pair.computer):
-        said = "BatchNorm statistics"
-    elif mend and not samples.drawn and not trained:
-        tensors, said = mended(pair.computer, tensors, parents, shares, samples), what_is_mended(pair.computer)
-    ahead = preflight(pair.computer, tensors, parents, shares, samples)
+    trained, same_weights = run["star"] is not None, _all_equal(parents)
+    known, kept = samples, samples
+    said = "BatchNorm statistics" if trained and has_statistics(pair.computer) else "nothing"
+    if mend and not samples.drawn and not trained and not same_weights:
+        known, kept = _halves(samples, run["seed"])
+        channels = not run["by_slot"]  # with shares by layer there is no one mean of the parents' channels
+        tensors = mended(pair.computer, tensors, parents, run["weights"], known, channels=channels)
+        said = what_is_mended(pair.computer, channels=channels)
+    ahead = preflight(pair.computer, tensors, parents, run["weights"], kept, answers=run["answers"])
     moved = [(each.tensors, parent) for each, parent in zip(pair.networks, parents, strict=True)][0 if trained else 1 :]
     same = tuple(compare(pair.computer, *each, samples) for each in moved if each[0] is not each[1])
     verdict, reason = VERDICTS[ahead.outlook], ahead.reason
     if not all(each.holds for each in same):
         verdict, reason = "failed", "a network would compute something else after alignment"
-    return Merge(verdict, reason, ahead, same, said, run, tensors, pair.networks[0])
+    return Merge(verdict, reason, ahead, same, said, _notes(parents), run, tensors, pair.networks[0])
+
+
+def _halves(samples: Samples, seed: int) -> tuple[Samples, Samples]:
+    """Rows to set statistics right on, and rows to foresee by; few rows serve for both."""
+    import torch
+
+    from reknit.match.preflight import FEWEST
+
+    if len(samples) < 2 * FEWEST:
+        return samples, samples
+    order = torch.randperm(len(samples), generator=torch.Generator().manual_seed(seed))
+    return samples.some(order[: len(order) // 2]), samples.some(order[len(order) // 2 :])
+
+
+def _all_equal(parents: Sequence[Mapping[str, np.ndarray]]) -> bool:
+    first, *others = parents
+    return all(np.array_equal(first[slot], each[slot]) for each in others for slot in first if slot in each)
+
+
+def _notes(parents: Sequence[Mapping[str, np.ndarray]]) -> tuple[str, ...]:
+    """Whole numbers that differ: they cannot be averaged."""
+    first, *others = parents
+    kept = [
+        slot
+        for slot, value in first.items()
+        if value.dtype.kind != "f"
+        and value.ndim
+        and any(slot in each and not np.array_equal(value, each[slot]) for each in others)
+    ]
+    return tuple(f"{slot} holds whole numbers that differ; it is the first network's" for slot in kept)

@@ -13,6 +13,7 @@ from reknit.containers.write import write_file
 from reknit.errors import InputError
 from reknit.skeleton.skeleton import Skeleton, Slot
 
+PREFIXES = ("module.", "model.", "state_dict.", "state_dict.module.", "_orig_mod.")
 REMEDY = "Name the skeleton that has exactly these tensors with --like"
 
 
@@ -40,14 +41,15 @@ class Network:
 def read_network(path: str | Path, skeleton: Skeleton) -> Network:
     """Read a checkpoint whose keys are those of a skeleton.
 
-    Counters of BatchNorms and other slots that no operation uses may be missing. Of a tied tensor one key is enough.
+    Keys may all have a word before them that wrappers leave there (``module.``, ``state_dict.``, ...). Counters of
+    BatchNorms and other slots that no operation uses may be missing. Of a tied tensor one key is enough.
 
     Raises:
         ContainerError: a file cannot be read.
         InputError: keys are missing or left over, a shape is another, tied tensors differ, or numbers are undefined.
     """
     stored = read_tensors(path)
-    named = {stored.info(name).key: name for name in stored.names}
+    named = _prefixless(_by_key(stored), skeleton)
     used = {key for use in skeleton.uses for key in use.slots.values()}
     keys: dict[str, tuple[str, ...]] = {}
     missing = []
@@ -67,7 +69,32 @@ def read_network(path: str | Path, skeleton: Skeleton) -> Network:
         for slot in skeleton.slots
         if slot.key in keys
     }
-    return Network(Path(path), tensors, keys, {slot: stored.dtype(named[each[0]]) for slot, each in keys.items()})
+    written = {slot: tuple(stored.info(named[key]).key for key in each) for slot, each in keys.items()}
+    return Network(Path(path), tensors, written, {slot: stored.dtype(named[each[0]]) for slot, each in keys.items()})
+
+
+def _by_key(stored: Tensors) -> dict[str, str]:
+    """Key -> the name it is read by.
+
+    Raises:
+        InputError: two files hold different tensors under one key.
+    """
+    named: dict[str, str] = {}
+    for name in stored.names:
+        key = stored.info(name).key
+        if key in named and not np.array_equal(stored.array(name), stored.array(named[key])):
+            raise InputError(f"two of its files hold different tensors {key}", stored.path, "Name one of the files")
+        named.setdefault(key, name)
+    return named
+
+
+def _prefixless(named: Mapping[str, str], skeleton: Skeleton) -> dict[str, str]:
+    """The same without a word that stands before every key, as wrappers and training scripts leave it there."""
+    wanted = {key for slot in skeleton.slots for key in (slot.key, *slot.aliases)}
+    for prefix in PREFIXES:
+        if not wanted & named.keys() and all(key.startswith(prefix) for key in named):
+            return {key.removeprefix(prefix): name for key, name in named.items()}
+    return dict(named)
 
 
 def _numbers(stored: Tensors, names: Sequence[str], slot: Slot) -> np.ndarray:

@@ -71,21 +71,25 @@ def open_networks(paths: Sequence[str | Path], like: str, input_shape: str | Non
     resolved = resolve(like, input_shape)
     skeleton = trace(resolved.module, resolved.inputs, name=resolved.name)
     networks = tuple(read_network(path, skeleton) for path in paths)
+    used = {key for use in skeleton.uses for key in use.slots.values()}
     for path, network in zip(paths, networks, strict=True):
-        for slot in networks[0].tensors.keys() ^ network.tensors.keys():
+        for slot in (networks[0].tensors.keys() ^ network.tensors.keys()) & used:
             raise InputError(f"it and {paths[0]} do not both hold {slot}", path, "Give networks of one form")
     return Pair(skeleton, networks, Computer(resolved, skeleton))
 
 
-def check_free(out: Path, inputs: Sequence[Path], *, force: bool) -> None:
+def check_free(out: str | Path, inputs: Sequence[str | Path | None], *, force: bool) -> None:
     """Whether an answer may be written there.
 
     Raises:
-        UsageError: it is one of the inputs.
+        UsageError: it is one of the inputs, or lies in a folder that is.
         OutputError: something is there already and ``force`` is off.
     """
-    for path in inputs:
-        if out.exists() and path.exists() and out.samefile(path):
+    out = Path(out)
+    for path in (Path(each) for each in inputs if each is not None):
+        if path.exists() and out.resolve().is_relative_to(path.resolve()):
             raise UsageError("it is one of the inputs, which are never changed", out, "Choose another name")
+    if out.is_dir():
+        raise OutputError("is a folder, not a file", out, "Choose another name")
     if out.exists() and not force:
         raise OutputError("exists already", out, "Choose another name, or replace it with --force")

@@ -13,7 +13,7 @@ from reknit import __version__
 from reknit.errors import UsageError
 from reknit.match.averages import average
 from reknit.match.finding import AlignOptions, found_symmetry
-from reknit.match.pairs import Pair, open_networks
+from reknit.match.pairs import Pair, check_free, open_networks
 
 if TYPE_CHECKING:
     from reknit.match.judging import Curve, Interval
@@ -117,6 +117,8 @@ def path(
         InputError: a file, the data or an option cannot be used.
         OutputError: the page cannot be written where it is wanted.
     """
+    if report is not None:
+        check_free(report, (first, second, data, like), force=force)
     if places < 2:
         raise UsageError(f"a line has two ends, not {places}", "--places", "Give at least 2")
     told = progress or (lambda _: None)

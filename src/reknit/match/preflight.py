@@ -20,8 +20,10 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
+from reknit.errors import TableError
 from reknit.match.agreement import TensorAgreement, agreement
 from reknit.match.computing import Computer
 from reknit.match.judging import Interval, bootstrapped
@@ -29,9 +31,12 @@ from reknit.match.losses import log_shares
 from reknit.match.samples import Samples
 
 Outlook = Literal["should work", "should not work", "cannot say"]
+Answers = Literal["classes", "numbers"]
 BEARABLE = 0.1
 """Excess loss, in nats or in shares of the answers' variance, up to which a merge is said to work."""
 CONFLICTING = 5
+FEWEST = 20
+"""Rows from which an interval over rows means anything."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +75,7 @@ def preflight(
     samples: Samples,
     *,
     bearable: float = BEARABLE,
+    answers: Answers | None = None,
 ) -> Preflight:
     """Look at a merged network before it is written.
 
@@ -80,19 +86,26 @@ def preflight(
         shares: of each parent.
         samples: inputs; noise foresees nothing.
         bearable: excess loss up to which a merge is said to work.
+        answers: how the first tensor of answers is read; None: by the targets, or else by its shape.
     """
     conflicts = _conflicts(computer, parents)
     if samples.drawn:
         reason = "without inputs from where it is to work nothing is foreseen; give them with --data"
         return Preflight("cannot say", reason, None, conflicts)
-    excess = foreseen_excess(computer, merged, parents, shares, samples)
+    if len(samples) < FEWEST:
+        reason = f"{len(samples)} rows foresee nothing; give at least {FEWEST}"
+        return Preflight("cannot say", reason, None, conflicts)
+    excess, reading = foreseen_excess(computer, merged, parents, shares, samples, answers)
     barrier = bootstrapped(excess[None])
     said = f"{barrier.value:.3g} ({barrier.low:.3g} to {barrier.high:.3g})"
-    if barrier.high <= bearable:
-        return Preflight("should work", f"the foreseen barrier, {said}, is below {bearable:g}", barrier, conflicts)
-    if barrier.low > bearable:
-        return Preflight("should not work", f"the foreseen barrier, {said}, is above {bearable:g}", barrier, conflicts)
-    return Preflight("cannot say", f"the foreseen barrier, {said}, is about {bearable:g}", barrier, conflicts)
+    outlook: Outlook = "cannot say"
+    if barrier.high <= bearable or barrier.low > bearable:
+        outlook = "should work" if barrier.high <= bearable else "should not work"
+    where = {"should work": "below", "should not work": "above", "cannot say": "about"}[outlook]
+    reason = (
+        f"the foreseen barrier, {said}, is {where} {bearable:g}, on {len(samples)} rows with answers read as {reading}"
+    )
+    return Preflight(outlook, reason, barrier, conflicts)
 
 
 def foreseen_excess(
@@ -101,22 +114,36 @@ def foreseen_excess(
     parents: Sequence[Mapping[str, np.ndarray]],
     shares: Sequence[float],
     samples: Samples,
-) -> np.ndarray:
-    """Of every row, by how much the merged network's loss should exceed its parents'.
+    answers: Answers | None = None,
+) -> tuple[Float[np.ndarray, " rows"], Answers]:
+    """Of every row, by how much the merged network's loss should exceed its parents', and how answers were read.
 
-    Nats for class logits (answers of two axes or more, read over the last); where the targets at hand are numbers, the
-    squared distance in units of the answers' variance.
+    Nats where the first tensor of answers is read as classes, over its last axis; where it is read as numbers, the
+    squared distance from the parents' mean, in units of the variance of what the parents answer.
+
+    Raises:
+        TableError: one answer a row cannot be read as classes.
     """
     middle = computer.answers(merged, samples)[0].double()
     ends = [computer.answers(parent, samples)[0].double() for parent in parents]
-    if samples.targets is not None and samples.targets.is_floating_point():
+    reading = answers or _reading(ends[0], samples)
+    if reading == "numbers":
         mean = _mixed(ends, shares)
-        spread = float(mean.var(0, correction=0).mean()) or 1.0
-        return np.asarray(((middle - mean).square() / spread).flatten(1).mean(1).numpy())
+        spread = float(torch.stack(ends).flatten(0, 1).var(0, correction=0).mean()) or 1.0
+        return np.asarray(((middle - mean).square() / spread).reshape(len(mean), -1).mean(1).numpy()), reading
+    if middle.ndim < 2 or middle.shape[-1] < 2:
+        raise TableError("one answer a row is no class", "--answers", "Read it as numbers")
     logs = [log_shares(each) for each in ends]
     together = _mixed([each.exp() for each in logs], shares)
     excess = (together * (_mixed(logs, shares) - log_shares(middle))).sum(-1)
-    return np.asarray((excess.flatten(1).mean(1) if excess.ndim > 1 else excess).numpy())
+    return np.asarray((excess.flatten(1).mean(1) if excess.ndim > 1 else excess).numpy()), reading
+
+
+def _reading(answer: Tensor, samples: Samples) -> Answers:
+    """Classes or numbers: by the targets where there are any, else by the shape; one answer a row is a number."""
+    if samples.targets is not None:
+        return "numbers" if samples.targets.is_floating_point() else "classes"
+    return "classes" if answer.ndim > 1 and answer.shape[-1] > 1 else "numbers"
 
 
 def _mixed(parts: Sequence[Tensor], shares: Sequence[float]) -> Tensor:

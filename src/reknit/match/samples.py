@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from reknit.containers.tensors import Tensors, read_tensors
-from reknit.errors import TableError
+from reknit.errors import InputError, TableError
 
 if TYPE_CHECKING:
     import torch
@@ -66,10 +68,30 @@ def read_samples(path: str | Path, *, targets: bool = False) -> Samples:
         raise TableError("has no array inputs (nor input_0, input_1, ...)", path, FORM)
     if targets and len(wanted) != 1:
         raise TableError("has no array targets", path, FORM)
-    rows = {len(array) if array.ndim else 0 for array in (*inputs, *wanted)}
-    if len(rows) > 1 or 0 in rows:
-        raise TableError("the first axes of inputs and targets are not equally long", path, "Write one row an input")
-    return Samples(tuple(map(torch.from_numpy, inputs)), torch.from_numpy(wanted[0]) if wanted else None)
+    _check(inputs, wanted, path)
+    found = (
+        torch.from_numpy(wanted[0].astype(np.int64) if wanted[0].dtype.kind in "iub" else wanted[0]) if wanted else None
+    )
+    return Samples(tuple(map(torch.from_numpy, inputs)), found)
+
+
+def _check(inputs: Sequence[np.ndarray], targets: Sequence[np.ndarray], path: str | Path) -> None:
+    """Whether arrays can be asked.
+
+    Raises:
+        TableError: there are no rows, not equally many, or numbers that no module takes.
+    """
+    rows = {len(array) if array.ndim else 0 for array in (*inputs, *targets)}
+    if rows == {0}:
+        raise TableError("holds no rows", path, FORM)
+    if len(rows) > 1:
+        raise TableError("its arrays are not equally long along their first axes", path, "Write one row an input")
+    for array in (*inputs, *targets):
+        if array.dtype.kind == "f" and not np.isfinite(array).all():
+            raise TableError("holds numbers that are infinite or undefined", path, "Leave these rows out")
+    for array in inputs:
+        if array.dtype.kind in "iu" and array.dtype.itemsize < 4:
+            raise TableError(f"its inputs are {array.dtype.name}", path, "Write floats, or token numbers as int64")
 
 
 def _arrays(stored: Tensors, word: str) -> list[np.ndarray]:
@@ -80,13 +102,16 @@ def _arrays(stored: Tensors, word: str) -> list[np.ndarray]:
 def draw_samples(like: Like, skeleton: Skeleton, generator: torch.Generator, rows: int = DRAWN) -> Samples:
     """Normal numbers, and whole numbers that every table they may be looked up in has.
 
-    Inputs by name are taken in the order in which the skeleton's example has them.
+    Inputs by name are put in the order in which the module takes them.
+
+    Raises:
+        InputError: they are not the first ones that it takes.
     """
     import torch
 
     sizes = [group.size for group in skeleton.groups if "looked up by the input" in group.fixed]
     most = min(sizes, default=2)
-    examples = like.inputs.values() if isinstance(like.inputs, dict) else like.inputs
+    examples = _by_place(like) if isinstance(like.inputs, dict) else like.inputs
     found = []
     for example in examples:
         shape = (rows, *example.shape[1:])
@@ -97,3 +122,12 @@ def draw_samples(like: Like, skeleton: Skeleton, generator: torch.Generator, row
         else:
             found.append(torch.randint(most, shape, generator=generator))
     return Samples(tuple(found), drawn=True)
+
+
+def _by_place(like: Like) -> list[Tensor]:
+    named = dict(like.inputs) if isinstance(like.inputs, dict) else {}
+    taken = list(inspect.signature(like.module.forward).parameters)[: len(named)]
+    if set(taken) != set(named):
+        problem = f"its example inputs are {', '.join(named)}, its first arguments {', '.join(taken)}"
+        raise InputError(problem, like.name, "Give example inputs by place")
+    return [named[name] for name in taken]

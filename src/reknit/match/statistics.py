@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
+from reknit.errors import TableError
 from reknit.match.computing import Computer
 from reknit.match.samples import Samples
 
@@ -69,6 +70,8 @@ def estimated_again(
         samples: from where the network is to work: on noise the statistics of noise come out.
         batch: rows normalised together.
     """
+    if len(samples) < 2:
+        raise TableError("one row has no variance", "--data", "Give at least 2 rows")
     state = computer.state(tensors)
     slot_of = {state[slot.key].data_ptr(): slot.key for slot in computer.skeleton.slots if state[slot.key].numel()}
     with torch.no_grad(), NormedByBatch(slot_of) as mode:

@@ -35,7 +35,7 @@ DIRECTIONS = 24
 NULL, SAME = 1e-9, 1e-9
 """Share of the largest singular value, and of the largest answer, that count as zero."""
 LARGEST_EXPONENT = 2
-SIZES = (1.0, 1.0, 5.0)
+SIZES = (1.0, 1.0, 5.0, 50.0, 1000.0)
 """Of weights on which a class is tried again: large ones reach where an activation bends, such as the 6 of a relu6."""
 
 

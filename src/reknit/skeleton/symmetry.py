@@ -181,6 +181,14 @@ class Symmetry:
             back.append(Scaling(scaling.group, scaling.exponents, factors))
         return Symmetry(self.skeleton, tuple(found), tuple(back))
 
+    def in_powers_of_two(self) -> Symmetry:
+        """The same with every factor at the nearest power of two, which rounds no number."""
+        rounded = (
+            Scaling(each.group, each.exponents, np.sign(each.factors) * 2.0 ** np.round(np.log2(np.abs(each.factors))))
+            for each in self.scalings
+        )
+        return Symmetry(self.skeleton, self.permutations, tuple(rounded))
+
     def then(self, following: Symmetry) -> Symmetry:
         """One symmetry for both, this one first: ``following.apply(self.apply(tensors))``."""
         found = []

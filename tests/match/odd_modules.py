@@ -1,0 +1,97 @@
+"""Modules that answer in ways that trip what compares answers, for ``--like``."""
+
+import torch
+from torch import Tensor, nn
+
+
+class Net(nn.Module):
+    """Two layers; ``kind`` says what becomes of their answer."""
+
+    def __init__(self, kind: str, outputs: int = 10) -> None:
+        super().__init__()
+        self.a, self.b, self.kind = nn.Linear(8, 16), nn.Linear(16, outputs), kind
+
+    def forward(self, x: Tensor) -> object:
+        hidden = torch.relu(self.a(x))
+        if self.kind == "clamp":
+            hidden = hidden.clamp(max=100)
+        if self.kind == "dropout":
+            hidden = nn.functional.dropout(hidden, 0.1)
+        y = self.b(hidden)
+        return {
+            "ids": lambda: y.argmax(1),
+            "masked": lambda: torch.cat([y, torch.full_like(y[:, :1], -1e9)], 1),
+            "infinite": lambda: torch.cat([y, torch.full_like(y[:, :1], -torch.inf)], 1),
+            "two": lambda: (y, y[:, :1] * 0 + 1e7),
+            "one axis": lambda: y[:, 0],
+            "scalar": y.sum,
+        }.get(self.kind, lambda: y)()
+
+
+class Normed(nn.Module):
+    """With a BatchNorm."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.norm, self.b = nn.Linear(8, 16), nn.BatchNorm1d(16), nn.Linear(16, 10)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.b(torch.relu(self.norm(self.a(x))))
+
+
+EXAMPLE = (torch.zeros(2, 8),)
+
+
+def normed():
+    """A net with running statistics."""
+    return Normed(), EXAMPLE
+
+
+def plain():
+    """Ten outputs."""
+    return Net(""), EXAMPLE
+
+
+def one_output():
+    """A regression."""
+    return Net("", 1), EXAMPLE
+
+
+def dropout():
+    """Another answer every time."""
+    return Net("dropout"), EXAMPLE
+
+
+def masked():
+    """A finite mask among the logits."""
+    return Net("masked"), EXAMPLE
+
+
+def infinite():
+    """An infinite mask among the logits."""
+    return Net("infinite"), EXAMPLE
+
+
+def two():
+    """A second answer that is huge."""
+    return Net("two"), EXAMPLE
+
+
+def ids():
+    """Class ids."""
+    return Net("ids"), EXAMPLE
+
+
+def clamp():
+    """A bend far out."""
+    return Net("clamp"), EXAMPLE
+
+
+def one_axis():
+    """One axis."""
+    return Net("one axis"), EXAMPLE
+
+
+def scalar():
+    """One number for all rows."""
+    return Net("scalar"), EXAMPLE
