@@ -14,6 +14,7 @@ intervals over pairs are a little too narrow.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -127,7 +128,7 @@ def tell_calibration(foreseen: dict[str, np.ndarray], true: np.ndarray) -> None:
     """Measured by what was foreseen."""
     for seen, values in foreseen.items():
         rows = []
-        for low, high in zip(BINS[:-1], BINS[1:], strict=True):
+        for low, high in itertools.pairwise(BINS):
             chosen = (values > low) & (values <= high)
             if chosen.any():
                 share = np.percentile(true[chosen], [5, 50, 95]).round(3)

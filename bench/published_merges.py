@@ -50,7 +50,9 @@ Figures = dict[str, float]
 @cache
 def computer_of(family: str) -> Computer:
     """Runs the networks of a family; of SpliceAI with a shorter margin."""
-    spelled = spell_config(replace(SPLICE_AI_10K, crop=CROP)) if family == "spliceai" else "bench.foreign_callables:semibin"
+    spelled = (
+        spell_config(replace(SPLICE_AI_10K, crop=CROP)) if family == "spliceai" else "bench.foreign_callables:semibin"
+    )
     like = resolve(spelled, None if family == "spliceai" else "2x136")
     return Computer(like, trace(like.module, like.inputs, name=family))
 

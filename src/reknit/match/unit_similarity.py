@@ -55,7 +55,7 @@ def inner(left: Float[np.ndarray, ...], right: Float[np.ndarray, ...]) -> float:
 
 
 def unit_rows(tensor: np.ndarray, side: Side) -> Float[np.ndarray, "units numbers"]:
-    """All numbers of each unit on a side, as rows; a view where the units lie one behind the other on the whole axis."""
+    """All numbers of each unit on a side, as rows; a view where the units fill the axis in their order."""
     first = np.moveaxis(tensor, side.axis, 0)
     flat = side.positions.reshape(-1)
     if len(flat) != len(first) or (flat != np.arange(len(flat))).any():

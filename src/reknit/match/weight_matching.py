@@ -17,6 +17,8 @@ Where this departs:
   have been matched already. From the identity, the first assignments would compare units in unrelated bases. A
   permuted copy is undone in that sweep.
 - Groups may be fixed; they are never moved.
+- A group is not looked at again before something has moved that shares a tensor with it: it would gain nothing.
+- Large tensors are compared in float32 (``unit_similarity.LARGE``); what a move gains is summed in float64.
 
 Known flaws: a local optimum. For two networks trained apart the matching hardly lowers the distance
 (docs/merging.md).
@@ -134,7 +136,7 @@ class _State:
             for member in group.members:
                 self.groups_on.setdefault(member.slot, set()).add(group.name)
         self.settled: set[str] = set()
-        """Groups of families that nothing they depend on has moved since they were matched by all of their slots."""
+        """Groups matched by all of their slots, on which nothing has moved since: matching them again gains nothing."""
 
     @property
     def symmetry(self) -> Symmetry:
