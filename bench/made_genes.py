@@ -52,10 +52,10 @@ def made_genes(rows: int, length: int, seed: int) -> Genes:
     for row in range(rows):
         found = rng.choice(4, int(rng.integers(*INTRON)), p=(0.29, 0.2, 0.21, 0.3)).tolist()
         while len(found) < length:
-            acceptors.append((row, len(found)))
             found += [2, *_exon(rng, codons), *_read("CAG")]
             donors.append((row, len(found) - 1))
             found += _intron(rng)
+            acceptors.append((row, len(found)))
         letters.append(found[:length])
     sites = (np.array([each for each in part if each[1] < length]) for part in (acceptors, donors))
     return Genes(torch.nn.functional.one_hot(torch.tensor(letters), 4).movedim(-1, 1).float(), *sites)

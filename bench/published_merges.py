@@ -173,6 +173,30 @@ def code_of(network: Network, x: torch.Tensor) -> np.ndarray:
     return np.asarray(module.encoder1(x).numpy())
 
 
+def contig_figures(network: Network, judged: Samples, codes: Sequence[np.ndarray]) -> Figures:
+    """How far from the inputs a network's answers are, and how much like these codes its codes."""
+    x = judged.inputs[0]
+    given = computer_of("semibin").answers(network, judged)[0].clamp(min=1e-9)
+    return {
+        "divergence": float((x * (x / given).log()).sum(1).mean()),
+        "cka": float(np.mean([cka(code_of(network, x), each) for each in codes])),
+    }
+
+
+def semibin_alone(number: int, _: int) -> dict[str, Any]:
+    """A network by itself, and mended by itself: what statistics of made-up contigs alone do to it."""
+    network = networks("semibin")[number]
+    known, judged = (Samples((contigs(seed),)) for seed in (1, 2))
+    code = [code_of(network, judged.inputs[0])]
+    again = mended(computer_of("semibin"), network, (network, network), HALF, known)
+    return {
+        "figures": {
+            "ends": contig_figures(network, judged, code),
+            "ends, mended": contig_figures(again, judged, code),
+        }
+    }
+
+
 def semibin(first: int, second: int) -> dict[str, Any]:
     """A pair of habitats."""
     computer, nets = computer_of("semibin"), networks("semibin")
@@ -181,12 +205,7 @@ def semibin(first: int, second: int) -> dict[str, Any]:
     codes = [code_of(nets[k], x) for k in (first, second)]
 
     def figures(network: Network) -> Figures:
-        given = computer.answers(network, judged)[0].clamp(min=1e-9)
-        code = code_of(network, x)
-        return {
-            "divergence": float((x * (x / given).log()).sum(1).mean()),
-            "cka": float(np.mean([cka(code, each) for each in codes])),
-        }
+        return contig_figures(network, judged, codes)
 
     ends = [figures(nets[k]) for k in (first, second)]
     found = {"ends": {key: float(np.mean([each[key] for each in ends])) for key in ends[0]}}
@@ -210,7 +229,9 @@ def tell(family: str, lines: Sequence[Mapping[str, Any]]) -> None:
 
 
 def pairs_of(family: str) -> list[tuple[int, int]]:
-    """SpliceAI: all ten, each seed once before any twice. SemiBin: six that share no network."""
+    """Alone: every network. SpliceAI: all ten, each seed once before any twice. SemiBin: six that share no network."""
+    if family == "semibin alone":
+        return [(k, k) for k in range(12)]
     if family == "semibin":
         return [(k, k + 1) for k in range(0, 12, 2)]
     return [(0, 1), (2, 3), (4, 0), (1, 2), (3, 4), (0, 2), (1, 3), (2, 4), (0, 3), (1, 4)]
@@ -221,10 +242,12 @@ def main(argv: list[str]) -> None:
     given = options("published_merges", argv, pairs=10, only="")
     torch.set_num_threads(given.threads)
     lines = Lines("published_merges", given.fresh, ("match", "skeleton", "solvers"))
-    for family, run in (("semibin", semibin), ("spliceai", spliceai)):
-        if given.only not in ("", family):
+    runs = {"semibin alone": semibin_alone, "semibin": semibin, "spliceai": spliceai}
+    for family, run in runs.items():
+        if not family.startswith(given.only):
             continue
-        keys = [[family, *pair] for pair in pairs_of(family)[: given.pairs]]
+        most = given.pairs if family == "spliceai" else None
+        keys = [[family, *pair] for pair in pairs_of(family)[:most]]
         found = list(lines.each(keys, lambda key, run=run: run(*key[1:])))
         if family == "spliceai":
             assert all(line["figures"]["ends"]["at sites"] > 0.8 for line in found), "the ends do not call the sites"
