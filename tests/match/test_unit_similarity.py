@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from match.matched_nets import largest_difference, random_tensors, traced
@@ -14,6 +14,7 @@ from reknit.skeleton.symmetry import Symmetry
 from strategies import seeds
 
 
+@settings(max_examples=15, deadline=None)
 @given(seed=seeds)
 def test_a_gain_is_the_difference_of_the_inner_products(seed):
     _, skeleton = traced("mlp:sizes=5-7-4-3")
@@ -30,6 +31,7 @@ def test_a_gain_is_the_difference_of_the_inner_products(seed):
         assert gain(left, right, family.sides, orders[0], orders[0]) == 0
 
 
+@settings(max_examples=30, deadline=None)
 @given(shape=st.lists(st.integers(0, 4), max_size=3), seed=seeds)
 def test_inner_products_are_summed_in_double(shape, seed):
     rng = np.random.default_rng(seed)

@@ -29,6 +29,7 @@ LARGE = 1 << 18
 """Numbers from which a tensor is compared in float32. Its inner products with another are then off by about 1e-7 of
 their sizes, which chooses between near ties alone: what a matching gains is summed in float64."""
 CHUNK = 1 << 18
+"""Numbers that are turned into float64 at a time."""
 Tensors = Mapping[str, np.ndarray]
 Scores = Float[np.ndarray, "left right"]
 Order = Int[np.ndarray, " units"]
@@ -47,11 +48,11 @@ def weighed(tensor: Float[np.ndarray, ...], weighing: Weighing) -> Float[np.ndar
 
 def inner(left: Float[np.ndarray, ...], right: Float[np.ndarray, ...]) -> float:
     """The inner product of two tensors of one shape, summed in float64."""
-    if left.dtype == right.dtype == np.float64 or not left.ndim:
-        return float(np.vdot(left, right))
+    if left.dtype == right.dtype == np.float64 or left.size <= CHUNK:
+        return float(np.vdot(left.astype(np.float64, copy=False), right.astype(np.float64, copy=False)))
     step = max(1, CHUNK // max(left[:1].size, 1))
     parts = (slice(k, k + step) for k in range(0, len(left), step))
-    return sum(float(np.vdot(left[rows].astype(np.float64), right[rows].astype(np.float64))) for rows in parts)
+    return sum(inner(left[rows].astype(np.float64), right[rows].astype(np.float64)) for rows in parts)
 
 
 def unit_rows(tensor: np.ndarray, side: Side) -> Float[np.ndarray, "units numbers"]:
