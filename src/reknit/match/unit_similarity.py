@@ -43,7 +43,7 @@ def weighed(tensor: Float[np.ndarray, ...], weighing: Weighing) -> Float[np.ndar
     if numbers.ndim == 1 and numbers.size > 1:
         numbers = numbers - numbers.mean()
     size = (inner(numbers, numbers) / max(numbers.size, 1)) ** 0.5
-    return numbers / numbers.dtype.type(size) if size > 0 else numbers
+    return numbers / np.asarray(size, dtype=numbers.dtype) if size > 0 else numbers
 
 
 def inner(left: Float[np.ndarray, ...], right: Float[np.ndarray, ...]) -> float:
