@@ -11,6 +11,7 @@ was installed without its own torch being used; its time is for ``rebasin()`` al
 from __future__ import annotations
 
 import copy
+import importlib
 import os
 import sys
 import time
@@ -59,11 +60,12 @@ def case_of(name: str, kind: str) -> Case:
     spelled, shape, table = CASES[name]
     like = resolve(spelled)
     assert like.config is not None
+    config = like.config
     skeleton, traced = timed(lambda: trace(like.module, like.inputs, name=spelled))
 
     def made(seed: int) -> tuple[nn.Module, Tensors]:
         torch.manual_seed(seed)
-        module = architecture_of(like.config).build(like.config).eval().requires_grad_(False)
+        module = architecture_of(config).build(config).eval().requires_grad_(False)
         return module, {slot.key: module.state_dict()[slot.key].numpy().copy() for slot in skeleton.slots}
 
     module, left = made(0)
@@ -92,13 +94,12 @@ def plainly(case: Case) -> tuple[Tensors, float, float | None]:
 
 def by_rebasin(case: Case) -> tuple[Tensors, float, float]:
     """Matched by the package."""
-    from rebasin import PermutationCoordinateDescent
-
+    search_of = importlib.import_module("rebasin").PermutationCoordinateDescent
     first, second = (copy.deepcopy(case.module) for _ in range(2))
     second.load_state_dict({key: torch.tensor(value) for key, value in case.right.items()}, strict=False)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        search, traced = timed(lambda: PermutationCoordinateDescent(first, second, torch.randn(case.shape)))
+        search, traced = timed(lambda: search_of(first, second, torch.randn(case.shape)))
         _, seconds = timed(search.rebasin)
     return {key: second.state_dict()[key].numpy() for key in case.right}, seconds, traced
 

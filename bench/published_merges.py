@@ -15,7 +15,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
@@ -109,7 +109,7 @@ def splice_sites() -> np.ndarray:
     for row, sites in enumerate((genes.acceptors, genes.donors)):
         places = sites[:, 1] - CROP
         planted[row, places[(places >= 0) & (places < planted.shape[1])]] = True
-    return called & planted
+    return np.asarray(called & planted)
 
 
 def splice_figures(answer: np.ndarray, wanted: np.ndarray) -> Figures:
@@ -237,6 +237,11 @@ def pairs_of(family: str) -> list[tuple[int, int]]:
     return [(0, 1), (2, 3), (4, 0), (1, 2), (3, 4), (0, 2), (1, 3), (2, 4), (0, 3), (1, 4)]
 
 
+def of_key(run: Callable[[int, int], dict[str, Any]], key: Sequence[Any]) -> dict[str, Any]:
+    """The line of a family and two networks."""
+    return run(*key[1:])
+
+
 def main(argv: list[str]) -> None:
     """Every pair, then the tables."""
     given = options("published_merges", argv, pairs=10, only="")
@@ -248,7 +253,7 @@ def main(argv: list[str]) -> None:
             continue
         most = given.pairs if family == "spliceai" else None
         keys = [[family, *pair] for pair in pairs_of(family)[:most]]
-        found = list(lines.each(keys, lambda key, run=run: run(*key[1:])))
+        found = list(lines.each(keys, partial(of_key, run)))
         if family == "spliceai":
             assert all(line["figures"]["ends"]["at sites"] > 0.8 for line in found), "the ends do not call the sites"
         tell(family, found)
