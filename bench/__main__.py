@@ -10,6 +10,7 @@ BENCHES = (
     *("wiring", "foreign_modules", "key_mapping", "merging", "trained_plans"),
     *("sinkhorn", "polar", "many_sets"),
     *("wsm", "tree_ensembles", "representations", "laftr"),
+    *("preflight", "published_merges", "matching_speed"),
 )
 
 

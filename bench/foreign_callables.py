@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from torch import nn
+from torch import Tensor, nn
 
 
 def minilm() -> nn.Module:
@@ -37,3 +37,29 @@ def efficientnet_lite0() -> nn.Module:
 
     module: nn.Module = EfficientNet.from_name("efficientnet-lite0")
     return module
+
+
+class Autoencoder(nn.Module):
+    """SemiBin's network: 136 shares of words of four letters, to a code of 100 numbers, and back."""
+
+    def __init__(self, features: int = 136, hidden: int = 512, code: int = 100) -> None:
+        super().__init__()
+
+        def half(inputs: int, outputs: int) -> list[nn.Module]:
+            layers: list[nn.Module] = []
+            for size in (inputs, hidden):
+                layers += [nn.Linear(size, hidden), nn.BatchNorm1d(hidden), nn.LeakyReLU(), nn.Dropout(0.2)]
+            return [*layers, nn.Linear(hidden, outputs)]
+
+        self.encoder1 = nn.Sequential(*half(features, code))
+        self.decoder1 = nn.Sequential(*half(code, features), nn.Softmax(dim=1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The shares again."""
+        shares: Tensor = self.decoder1(self.encoder1(x))
+        return shares
+
+
+def semibin() -> nn.Module:
+    """The module of the package SemiBin, under its keys."""
+    return Autoencoder()

@@ -76,6 +76,18 @@ def test_unrelated_networks_do_not_get_farther_and_twice_is_once(seed, weighing)
         assert still.objective >= before
 
 
+@settings(max_examples=15, deadline=None)
+@given(seed=seeds, like=st.sampled_from(["gpt2", "preact-resnet", "mlp"]))
+def test_where_it_ends_nothing_is_left_to_gain(seed, like):
+    _, skeleton = traced(LIKES[like])
+    left, right = random_tensors(skeleton, seed), random_tensors(skeleton, seed + 1)
+    found = match_weights(skeleton, left, right, seed=seed)
+    again = match_weights(skeleton, left, right, start=found.symmetry, seed=seed + 1)
+    assert found.settled
+    assert again.sweeps == 1
+    assert np.isclose(again.objective, found.objective, rtol=1e-12)
+
+
 @pytest.mark.parametrize("seed", range(4))
 def test_no_permutation_of_a_tiny_net_is_better(seed):
     """Brute force over all permutations of two hidden layers of four units."""

@@ -66,6 +66,11 @@ class Family:
         """Every slot that any of its units lie in."""
         return tuple(dict.fromkeys(side.slot for side in self.sides))
 
+    @property
+    def once(self) -> bool:
+        """Whether there is nothing inside, and no tensor has two sides: then similarity is a sum over units."""
+        return not self.inner and len(self.slots) == len(self.sides)
+
     def blocks(self, tensors: Mapping[str, np.ndarray], unit: int) -> dict[str, np.ndarray]:
         """The part of every slot that belongs to one outer unit."""
         found = {slot: tensors[slot] for slot in self.slots}

@@ -25,26 +25,43 @@ Weighing = Literal["plain", "standardised"]
 """``plain``: numbers as they are. ``standardised``: every tensor in units of its root mean square, tensors of one axis
 less their mean, so that neither running variances nor large layers drown the others."""
 WEIGHINGS: tuple[Weighing, ...] = get_args(Weighing)
+LARGE = 1 << 18
+"""Numbers from which a tensor is compared in float32. Its inner products with another are then off by about 1e-7 of
+their sizes, which chooses between near ties alone: what a matching gains is summed in float64."""
+CHUNK = 1 << 18
+"""Numbers that are turned into float64 at a time."""
 Tensors = Mapping[str, np.ndarray]
 Scores = Float[np.ndarray, "left right"]
 Order = Int[np.ndarray, " units"]
 
 
 def weighed(tensor: Float[np.ndarray, ...], weighing: Weighing) -> Float[np.ndarray, ...]:
-    """A tensor as it counts, in float64."""
-    numbers = np.asarray(tensor, dtype=np.float64)
+    """A tensor as it counts: in float64, or in float32 if it is large."""
+    numbers = np.asarray(tensor, dtype=np.float32 if tensor.size >= LARGE else np.float64)
     if weighing == "plain":
         return numbers
     if numbers.ndim == 1 and numbers.size > 1:
         numbers = numbers - numbers.mean()
-    size = float(np.sqrt(np.square(numbers).mean())) if numbers.size else 0.0
-    return numbers / size if size > 0 else numbers
+    size = (inner(numbers, numbers) / max(numbers.size, 1)) ** 0.5
+    return numbers / np.asarray(size, dtype=numbers.dtype) if size > 0 else numbers
+
+
+def inner(left: Float[np.ndarray, ...], right: Float[np.ndarray, ...]) -> float:
+    """The inner product of two tensors of one shape, summed in float64."""
+    if left.dtype == right.dtype == np.float64 or left.size <= CHUNK:
+        return float(np.vdot(left.astype(np.float64, copy=False), right.astype(np.float64, copy=False)))
+    step = max(1, CHUNK // max(left[:1].size, 1))
+    parts = (slice(k, k + step) for k in range(0, len(left), step))
+    return sum(inner(left[rows].astype(np.float64), right[rows].astype(np.float64)) for rows in parts)
 
 
 def unit_rows(tensor: np.ndarray, side: Side) -> Float[np.ndarray, "units numbers"]:
-    """All numbers of each unit on a side, as rows."""
-    first = np.moveaxis(tensor, side.axis, 0)[side.positions]
-    return np.asarray(first.reshape(len(side.positions), -1))
+    """All numbers of each unit on a side, as rows; a view where the units fill the axis in their order."""
+    first = np.moveaxis(tensor, side.axis, 0)
+    flat = side.positions.reshape(-1)
+    if len(flat) != len(first) or (flat != np.arange(len(flat))).any():
+        first = first[side.positions]
+    return np.asarray(first.reshape(len(side.positions), -1 if tensor.size else 0))
 
 
 def similarity(left: Tensors, right: Tensors, sides: Sequence[Side]) -> Scores:
@@ -52,8 +69,18 @@ def similarity(left: Tensors, right: Tensors, sides: Sequence[Side]) -> Scores:
     total: Scores | None = None
     for side in sides:
         part = unit_rows(left[side.slot], side) @ unit_rows(right[side.slot], side).T
-        total = part if total is None else total + part
+        total = part.astype(np.float64, copy=False) if total is None else total + part
     return np.zeros((0, 0)) if total is None else total
+
+
+def gain(left: Tensors, right: Tensors, sides: Sequence[Side], order: Order, present: Order) -> float:
+    """By how much one order of units is more similar than another; at most one side of each tensor."""
+    changed = np.flatnonzero(order != present)
+    total = 0.0
+    for side in sides:
+        ours, theirs = unit_rows(left[side.slot], side)[changed], unit_rows(right[side.slot], side)
+        total += inner(ours, theirs[order[changed]]) - inner(ours, theirs[present[changed]])
+    return total
 
 
 def reordered(tensor: np.ndarray, side: Side, order: Order) -> np.ndarray:
@@ -83,7 +110,7 @@ def match_blocks(
         if all(np.array_equal(a, b) for a, b in zip(before, orders, strict=True)):
             break
     moved = _moved(right, set(left), list(zip(groups, orders, strict=True)))
-    return float(sum(np.vdot(left[slot], moved[slot]) for slot in left)), orders
+    return sum(inner(left[slot], moved[slot]) for slot in left), orders
 
 
 def _shared(groups: Sequence[Sequence[Side]]) -> bool:

@@ -17,6 +17,8 @@ Where this departs:
   have been matched already. From the identity, the first assignments would compare units in unrelated bases. A
   permuted copy is undone in that sweep.
 - Groups may be fixed; they are never moved.
+- A group is not looked at again before something has moved that shares a tensor with it: it would gain nothing.
+- Large tensors are compared in float32 (``unit_similarity.LARGE``); what a move gains is summed in float64.
 
 Known flaws: a local optimum. For two networks trained apart the matching hardly lowers the distance
 (docs/merging.md).
@@ -30,7 +32,16 @@ from dataclasses import dataclass
 import numpy as np
 
 from reknit.match.families import Family, Side, find_families
-from reknit.match.unit_similarity import Order, Weighing, match_blocks, reordered, similarity, weighed
+from reknit.match.unit_similarity import (
+    Order,
+    Weighing,
+    gain,
+    inner,
+    match_blocks,
+    reordered,
+    similarity,
+    weighed,
+)
 from reknit.skeleton.skeleton import Skeleton
 from reknit.skeleton.symmetry import Permutation, Symmetry
 from reknit.solvers.assignment import best_matching
@@ -124,6 +135,8 @@ class _State:
         for group in skeleton.groups:
             for member in group.members:
                 self.groups_on.setdefault(member.slot, set()).add(group.name)
+        self.settled: set[str] = set()
+        """Groups matched by all of their slots, on which nothing has moved since: matching them again gains nothing."""
 
     @property
     def symmetry(self) -> Symmetry:
@@ -135,7 +148,7 @@ class _State:
 
     def objective(self) -> float:
         moved = self.symmetry.apply(self.right)
-        return float(sum(np.vdot(self.left[slot], moved[slot]) for slot in self.left))
+        return sum(inner(self.left[slot], moved[slot]) for slot in self.left)
 
     def _others(self, family: Family, slots: Sequence[str]) -> dict[str, np.ndarray]:
         """The right tensors with all groups but this family's in their orders."""
@@ -146,25 +159,46 @@ class _State:
         """Match a family, by the tensors alone whose other axes are matched already."""
         own = {group.name for group in family.groups}
         slots = [slot for slot in family.slots if not known_only or not (self.groups_on[slot] & self.open) - own]
-        self.orders |= matched(family, self.left, self._others(family, slots), slots)[1]
+        self._take(family, matched(family, self.left, self._others(family, slots), slots)[1])
+        if len(slots) == len(family.slots):
+            self.settled |= own
         self.open -= own
 
     def improve(self, family: Family) -> bool:
         """Match a family again, if that gains."""
-        others = self._others(family, family.slots)
-        present = {group.name: self.orders[group.name] for group in family.groups if group.name in self.orders}
-        value, orders = matched(family, self.left, others, family.slots)
-        before = self._value(family, others, present)
-        if value - before <= GAIN * max(abs(value), abs(before), 1e-300):
+        own = {group.name for group in family.groups}
+        if own <= self.settled:
             return False
+        others = self._others(family, family.slots)
+        value, orders = matched(family, self.left, others, family.slots)
+        gained = self._gained(family, others, orders) > GAIN * max(abs(value), 1e-300)
+        if gained:
+            self._take(family, orders)
+        self.settled |= own
+        return gained
+
+    def _take(self, family: Family, orders: Orders) -> None:
+        """Move a family; what shares a tensor with it has to be looked at again."""
         self.orders |= orders
-        return True
+        for slot in family.slots:
+            self.settled -= self.groups_on[slot]
+
+    def _gained(self, family: Family, others: Mapping[str, np.ndarray], orders: Orders) -> float:
+        """Similarity with a family's groups in these orders less that in their present ones."""
+        present = {group.name: self.orders[group.name] for group in family.groups if group.name in self.orders}
+        if all(name in present and np.array_equal(order, present[name]) for name, order in orders.items()):
+            return 0.0
+        if family.once:
+            name, size = family.outer.name, family.outer.size
+            before = present[name][0] if name in present else np.arange(size)
+            return gain(self.left, others, family.sides, orders[name][0], before)
+        return self._value(family, others, orders) - self._value(family, others, present)
 
     def _value(self, family: Family, others: Mapping[str, np.ndarray], orders: Orders) -> float:
         """Similarity over a family's slots with its groups in these orders."""
         own = Symmetry(self.skeleton, tuple(Permutation(name, order) for name, order in orders.items()))
         moved = own.apply(others)
-        return float(sum(np.vdot(self.left[slot], moved[slot]) for slot in family.slots))
+        return sum(inner(self.left[slot], moved[slot]) for slot in family.slots)
 
 
 def matched(
@@ -177,10 +211,13 @@ def matched(
     if not scores.size:
         return 0.0, {family.outer.name: np.arange(family.outer.size)[None]}
     order = best_matching(scores)
+    orders: Orders = {family.outer.name: order[None]}
+    if family.once:
+        return float(scores[np.arange(len(order)), order].sum()), orders
     moved = {
         slot: _reordered(right[slot], [side for side in family.sides if side.slot == slot], order) for slot in slots
     }
-    return sum(float(np.vdot(left[slot], moved[slot])) for slot in slots), {family.outer.name: order[None]}
+    return sum(inner(left[slot], moved[slot]) for slot in slots), orders
 
 
 def _reordered(tensor: np.ndarray, sides: Sequence[Side], order: Order) -> np.ndarray:
@@ -195,14 +232,14 @@ def _matched_heads(
     """Every pair of heads inside, and then the heads."""
     heads = family.outer.size
     narrow = Family(family.outer, tuple(side for side in family.sides if side.slot in slots), family.inner)
-    inner = [[side for side in sides if side.slot in slots] for sides in family.inner_sides]
-    told = [k for k, sides in enumerate(inner) if sides]
+    within = [[side for side in sides if side.slot in slots] for sides in family.inner_sides]
+    told = [k for k, sides in enumerate(within) if sides]
     blocks = [[narrow.blocks(tensors, head) for head in range(heads)] for tensors in (left, right)]
     scores = np.zeros((heads, heads))
     inside: dict[tuple[int, int], list[Order]] = {}
     for first in range(heads):
         for second in [first] if family.outer.fixed else range(heads):
-            scores[first, second], found = match_blocks(blocks[0][first], blocks[1][second], [inner[k] for k in told])
+            scores[first, second], found = match_blocks(blocks[0][first], blocks[1][second], [within[k] for k in told])
             orders = [np.arange(group.size) for group in family.inner]
             for k, order in zip(told, found, strict=True):
                 orders[k] = order
