@@ -27,7 +27,7 @@ def merge(
         Path | None,
         typer.Option(metavar="FILE", help="An npz file with inputs: for foresight, statistics, activations."),
     ] = None,
-    method: Annotated[str, typer.Option(metavar="NAME", help="weights, activations or none.")] = "weights",
+    method: Annotated[str, typer.Option(metavar="NAME", help="weights, activations, rotation or none.")] = "weights",
     weights: Annotated[
         str | None, typer.Option(metavar="0.5,0.5", help="Share of each network; equal where not told.")
     ] = None,

@@ -31,6 +31,7 @@ METHODS: dict[str, Method] = {
     for method in (
         Method("weights", "units whose weights agree", "arXiv 2209.04836"),
         Method("activations", "units whose activations correlate", "arXiv 2209.04836", wants_inputs=True),
+        Method("rotation", "streams and insides of heads turned, the rest permuted", "arXiv 2401.15024"),
     )
 }
 

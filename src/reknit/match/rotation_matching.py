@@ -1,4 +1,4 @@
-"""Matching by rotations: streams, and dimensions inside heads, by orthogonal Procrustes; everything else by permutations.
+"""Matching by rotations: streams and dimensions inside heads by orthogonal Procrustes, all else by permutations.
 
     Q  =  polar factor of   sum over members m:   B_m^T A_m        the nearest turn of B's units to A's, all else given
 
@@ -21,6 +21,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import reduce
 
 import numpy as np
 from jaxtyping import Float
@@ -51,7 +52,8 @@ class RotationOptions:
     """How rotations are found.
 
     Attributes:
-        polar: how polar factors are computed (``solvers.polar``).
+        polar: how the polar factors of streams are computed (``solvers.polar``); those inside heads are small, and
+            always exact.
         steps: of an inexact polar factor.
         heads: whether dimensions inside heads are turned too.
     """
@@ -164,6 +166,7 @@ class _State:
         seed: int,
     ) -> None:
         self.skeleton, self.options, self.left, self.right, self.seed = skeleton, options, left, right, seed
+        self.untouched = right
         self.groups = {group.name: group for group in skeleton.groups}
         self.streams = [each for each in classes if self.groups[each.group].within is None]
         self.insides = [each for each in classes if self.groups[each.group].within is not None]
@@ -200,8 +203,14 @@ class _State:
             self._take(Symmetry(self.skeleton, found.symmetry.permutations))
 
     def turn(self, each: RotationClass, slots: set[str] | None) -> None:
-        """The nearest rotation of a group, by some of its slots or all; none if these say nothing."""
+        """The nearest rotation of a group, by some of its slots or all; none if these say nothing.
+
+        An inexact one starts anew from the group as it was, or its errors would pile up.
+        """
         group = self.groups[each.group]
+        exact = group.within is not None or self.options.polar == "svd"
+        if not exact:
+            self._turn_back(each.group)
         cross = np.zeros((rows_of(self.skeleton, group), group.size, group.size))
         for member in group.members:
             if member.role == "scales" or (slots is not None and member.slot not in slots):
@@ -210,8 +219,14 @@ class _State:
             for row, index in enumerate(places_of(self.skeleton, group, member)):
                 cross[row] += second[index].reshape(group.size, -1) @ first[index].reshape(group.size, -1).T
         if cross.any():
-            matrix = nearest(cross, self.options, keeps_ones=each.keeps_ones)
+            chosen = RotationOptions() if exact else self.options
+            matrix = nearest(cross, chosen, keeps_ones=each.keeps_ones)
             self._take(Rotation(self.skeleton, each.group, matrix))
+
+    def _turn_back(self, name: str) -> None:
+        """The right network without the rotation of a stream."""
+        self.steps = [step for step in self.steps if not (isinstance(step, Rotation) and step.group == name)]
+        self.right = reduce(lambda net, step: step.apply(net), self.steps, self.untouched)
 
     def _take(self, step: Step) -> None:
         self.right = step.apply(self.right)

@@ -55,6 +55,14 @@ class TurnedBasis:
         """The largest defect of a rotation."""
         return max((step.defect for step in self.steps if isinstance(step, Rotation)), default=0.0)
 
+    @property
+    def said(self) -> str:
+        """How many groups are turned, and why the largest stream is not, if it is not."""
+        names = {group.name: len(group.members) for group in self.skeleton.groups}
+        largest = max(names, key=lambda name: names[name])
+        rest = f"; {largest} is not: {self.not_turned[largest]}" if largest in self.not_turned else ""
+        return f"{len(self.turned)} groups{rest}"
+
     def __str__(self) -> str:
         return "\n".join(map(str, self.steps))
 
@@ -69,7 +77,12 @@ class TurnedBasis:
 
     def as_json(self) -> dict[str, object]:
         """The part of the object that ``--json`` prints."""
-        return {"turned": list(self.turned), "defect": self.defect, "not_turned": dict(self.not_turned)}
+        return {
+            "said": self.said,
+            "turned": list(self.turned),
+            "defect": self.defect,
+            "not_turned": dict(self.not_turned),
+        }
 
 
 def settled(gauges: Sequence[StreamGauge], tensors: Tensors) -> dict[str, np.ndarray]:

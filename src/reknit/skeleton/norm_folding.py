@@ -5,12 +5,12 @@ With n the normed values, g the gain, b the shift, and a matrix W with bias c th
     (n g + b) W + c   =   n (diag(g) W) + (c + b W)
 
 so gains may become 1 and shifts 0, or whatever else is wanted (Ashkboos, Croci, do Nascimento, Hoefler, Hensman,
-"SliceGPT: compress large language models by deleting rows and columns", 2024, arXiv 2401.15024, section 3.2, who fold
-before they turn the stream, too). Here otherwise: a shift stays where a reader has no bias, since it turns with the
+"SliceGPT: compress large language models by deleting rows and columns", 2024, arXiv 2401.15024, who fold before they
+turn the stream, too). Here otherwise: a shift stays where a reader has no bias, since it turns with the
 stream; and what was folded can be unfolded to the gains of another network.
 
 A norm cannot be folded where something else than a matrix reads it, where the matrix is tied to another use, or where
-a reader sees the stream beside the norm: ``unfoldable`` says which.
+a reader sees the stream beside the norm: ``foldable_norms`` says which.
 """
 
 from __future__ import annotations
@@ -133,21 +133,17 @@ def _readers(skeleton: Skeleton, norm: Use) -> Iterator[Use]:
 
 def _obstacle(skeleton: Skeleton, group: Group, gain: str) -> str:
     """Why a norm cannot be folded; empty if it can."""
-    if len(skeleton[gain].shape) != 1 or skeleton[gain].shape[0] != group.size:
-        return "its gain is not one number a unit"
-    for norm in _uses(skeleton, gain):
-        readers = list(_readers(skeleton, norm))
-        if len(_uses(skeleton, gain)) > 1:
-            return "its gain is used twice"
-        if not readers:
-            return "nothing reads it but the answer"
-        if any(norm.step in steps for meeting in skeleton.meetings for steps in meeting.operands.values()):
-            return "its values meet others before a matrix reads them"
-        for reader in readers:
-            problem = _not_read_by(skeleton, group, norm, reader)
-            if problem:
-                return problem
-    return ""
+    if skeleton[gain].shape != (group.size,):
+        return "it is not one number a unit"
+    norm, *again = _uses(skeleton, gain)
+    shift = norm.slots.get("bias", "")
+    if again or (shift and len(_uses(skeleton, shift)) > 1):
+        return "two norms share it or its shift"
+    if any(norm.step in steps for meeting in skeleton.meetings for steps in meeting.operands.values()):
+        return "its values meet others before a matrix reads them"
+    readers = list(_readers(skeleton, norm))
+    problems = (_not_read_by(skeleton, group, norm, reader) for reader in readers)
+    return next(filter(None, problems), "") if readers else "nothing reads it but the answer"
 
 
 def _not_read_by(skeleton: Skeleton, group: Group, norm: Use, reader: Use) -> str:
@@ -177,7 +173,7 @@ def _foldable(skeleton: Skeleton, group: Group, gain: str) -> FoldableNorm:
         for use in _readers(skeleton, norm)
         if (weight := _read_at(group, use.slots["weight"])) is not None
     )
-    takes = bool(shift) and len(_uses(skeleton, shift)) == 1 and all(reader.bias for reader in readers)
+    takes = bool(shift) and all(reader.bias for reader in readers)
     return FoldableNorm(gain, shift, takes, readers)
 
 
