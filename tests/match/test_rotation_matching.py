@@ -84,7 +84,7 @@ def test_the_nearest_rotation_is_that_of_procrustes(keeps_ones):
 def test_networks_of_which_nothing_may_be_turned_are_refused(tmp_path):
     like = LIKES["preact-resnet"]
     path = save(tmp_path / "a.safetensors", random_tensors(computer(like).skeleton, 0))
-    with pytest.raises(UsageError, match="as it is: stream: a BatchNorm norms each of its units. Take the method we"):
+    with pytest.raises(UsageError, match=r"as it is: stream: a BatchNorm norms each of its units. Take the method we"):
         align(path, path, like=like, method="rotation")
 
 
