@@ -7,6 +7,8 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import nn
+from torch.func import functional_call
 
 from architectures.random_configs import gpt2s, llamas
 from match.matched_nets import LIKES, computer, largest_difference, random_tensors, samples
@@ -80,10 +82,26 @@ def test_groups_that_may_not_be_turned(name, group, reason):
     assert asked(LIKES[name])[1][group] == reason
 
 
+class Bilinear(nn.Module):
+    """A gate without a nonlinear function of single units."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.second, self.out = nn.Linear(5, 6), nn.Linear(5, 6), nn.Linear(6, 3)
+
+    def forward(self, x):
+        return self.out(self.first(x) * self.second(x))
+
+
 def test_a_gate_without_a_nonlinear_function_is_found_out_by_asking():
-    classes, refused = asked("llama:layers=1,width=8,heads=2,kv_heads=2,hidden=6,vocab=7,activation=identity")
-    assert refused["model.layers.0.mlp.gate_proj"] == "the module answers otherwise when it is turned"
-    assert "stream" in {each.group for each in classes}
+    x = torch.randn(4, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    skeleton = trace(Bilinear(), (torch.zeros(1, 5),), name="bilinear")
+    module = Bilinear().double()
+    classes, refused = find_rotation_classes(skeleton, lambda state: functional_call(module, state, (x,)).reshape(-1))
+    assert not classes
+    assert [reason for reason in refused.values() if not reason.startswith("it is fixed")] == [
+        "the module answers otherwise when it is turned"
+    ]
 
 
 @pytest.mark.parametrize("like", [LIKES["llama"], UNTIED, LIKES["bert"], NAMED_INPUTS])
@@ -153,6 +171,7 @@ def test_norms_that_cannot_be_folded_say_why():
     assert stuck["bert.embeddings.LayerNorm.weight"] == "a layer_norm reads it"
 
 
+@pytest.mark.slow
 @settings(max_examples=12, deadline=None)
 @given(config=llamas() | gpt2s(), seed=seeds)
 def test_folding_and_settling_leave_the_function_and_can_be_undone(config, seed):
