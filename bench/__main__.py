@@ -9,6 +9,7 @@ BENCHES = (
     *("puzzle", "random_starts", "covering", "few_rows", "scaling", "precedence", "commands"),
     *("wiring", "foreign_modules", "key_mapping", "merging", "trained_plans"),
     *("sinkhorn", "polar", "many_sets"),
+    "rotation",
     *("wsm", "tree_ensembles", "representations", "laftr"),
     *("preflight", "published_merges", "matching_speed"),
 )

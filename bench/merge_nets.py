@@ -22,6 +22,7 @@ from torch import nn
 from bench import text_nets
 from bench.common import OUT
 from reknit.architectures.configs.gpt2 import Gpt2Config
+from reknit.architectures.configs.llama import LlamaConfig
 from reknit.architectures.configs.mlp import MlpConfig
 from reknit.architectures.configs.preact_resnet import PreactResnetConfig
 from reknit.architectures.configs.stage import Stage
@@ -42,7 +43,7 @@ class Kind:
     """One architecture and task.
 
     Attributes:
-        name: mlp-64, resnet-16, decoder-64.
+        name: mlp-64, resnet-16, decoder-64 (as GPT-2, its head tied to the embedding), llama-64 (not tied).
         config: of the architecture.
         known: rows that were trained on, for statistics and activations.
         judged: rows that were not.
@@ -68,6 +69,10 @@ def kind_of(name: str) -> Kind:
             layers=2, width=int(width), heads=4, hidden=3 * int(width), vocab=text_nets.VOCAB, positions=TEXT_LENGTH
         )
         return Kind(name, settings, _text(0), _text(1))
+    if family == "llama":
+        heads, wide = 4, int(width)
+        own = LlamaConfig(2, wide, heads, heads, hidden=2 * wide, vocab=text_nets.VOCAB)
+        return Kind(name, own, _text(0), _text(1))
     images, digits = load_digits(return_X_y=True)
     order = np.random.default_rng(0).permutation(len(digits))
     x = torch.tensor(images[order] / 16.0 - 0.3, dtype=torch.float32)
@@ -113,7 +118,7 @@ def net_file(name: str, seed: int) -> Path:
         with torch.random.fork_rng():
             torch.manual_seed(seed)
             net = architecture_of(kind.config).build(kind.config)
-            _train_text(net, seed) if name.startswith("decoder") else _train_digits(net, kind)
+            _train_text(net, seed) if name.startswith(("decoder", "llama")) else _train_digits(net, kind)
         path.parent.mkdir(parents=True, exist_ok=True)
         save_file({key: value.contiguous() for key, value in text_nets.untied(net).items()}, path)
     return path

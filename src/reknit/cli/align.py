@@ -22,7 +22,7 @@ def align(
         typer.Option(metavar="SKELETON", help="package.module:callable, a folder with config.json, or a built-in one."),
     ],
     method: Annotated[
-        str, typer.Option(metavar="NAME", help="weights, activations, straight-through or sinkhorn.")
+        str, typer.Option(metavar="NAME", help="weights, activations, rotation, straight-through or sinkhorn.")
     ] = "weights",
     data: Annotated[
         Path | None, typer.Option(metavar="FILE", help="An npz file with inputs (and targets, for what trains).")
@@ -38,6 +38,10 @@ def align(
         bool, typer.Option("--scales", help="Look for factors and signs on units too; for the method weights.")
     ] = False,
     seed: Annotated[int, typer.Option(help="The same seed gives the same answer.")] = 0,
+    polar: Annotated[
+        str, typer.Option(metavar="NAME", help="Polar factors of the method rotation: svd, cubic, quintic, ...")
+    ] = "svd",
+    polar_steps: Annotated[int, typer.Option(metavar="N", help="Steps of an inexact polar factor.")] = 10,
     out: Annotated[
         Path | None, typer.Option("--out", "-o", metavar="FILE", help="Write B, aligned, as safetensors.")
     ] = None,
@@ -58,6 +62,8 @@ def align(
             weighing=weighing,
             scales=scales,
             seed=seed,
+            polar=polar,
+            polar_steps=polar_steps,
             out=out,
             force=force,
             progress=show.line,
@@ -77,6 +83,7 @@ def _print(found: Alignment, out: Path | None) -> None:
     rows = {
         "why": found.reason,
         "moved": f"{moved} of {units} units in {len(found.symmetry.permutations)} groups",
+        **({"turned": found.run["rotation"]["said"]} if "rotation" in found.run else {}),
         "distance": "{:.3g} before, {:.3g} after (0 equal, about 1.4 unrelated)".format(*found.distance),
         "directions": "{:.2f} before, {:.2f} after (leading singular directions: 1 agree)".format(*found.directions),
         "seconds": "  ".join(f"{stage} {seconds:.2f}" for stage, seconds in found.seconds.items()),

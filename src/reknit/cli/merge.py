@@ -28,7 +28,7 @@ def merge(
         typer.Option(metavar="FILE", help="An npz file with inputs: for foresight, statistics, activations."),
     ] = None,
     method: Annotated[
-        str, typer.Option(metavar="NAME", help="weights, activations, straight-through, sinkhorn or none.")
+        str, typer.Option(metavar="NAME", help="weights, activations, rotation, straight-through, sinkhorn or none.")
     ] = "weights",
     weights: Annotated[
         str | None, typer.Option(metavar="0.5,0.5", help="Share of each network; equal where not told.")

@@ -22,7 +22,7 @@ def path(
         typer.Option(metavar="SKELETON", help="package.module:callable, a folder with config.json, or a built-in one."),
     ],
     data: Annotated[Path, typer.Option(metavar="FILE", help="An npz file with inputs and targets.")],
-    method: Annotated[str, typer.Option(metavar="NAME", help="weights or activations.")] = "weights",
+    method: Annotated[str, typer.Option(metavar="NAME", help="weights, activations or rotation.")] = "weights",
     example: Annotated[
         str | None,
         typer.Option("--input", metavar="SHAPE", help="Example input of the skeleton: 1x3x224x224, int:1x16."),

@@ -13,11 +13,10 @@ import numpy as np
 from reknit import __version__
 from reknit.errors import OutputError
 from reknit.match.agreement import TensorAgreement, agreement
-from reknit.match.finding import AlignOptions, found_symmetry
+from reknit.match.finding import AlignOptions, Basis, found_symmetry
 from reknit.match.methods import find_method
 from reknit.match.networks import Network, write_network
 from reknit.match.pairs import Pair, check_free, open_networks
-from reknit.skeleton.symmetry import Symmetry
 
 if TYPE_CHECKING:
     from reknit.match.computing import SameFunction
@@ -47,7 +46,7 @@ class Alignment:
 
     verdict: Verdict
     reason: str
-    symmetry: Symmetry
+    symmetry: Basis
     same: SameFunction
     before: tuple[TensorAgreement, ...]
     after: tuple[TensorAgreement, ...]
@@ -133,6 +132,8 @@ def align(
     weighing: str = "standardised",
     scales: bool = False,
     seed: int = 0,
+    polar: str = "svd",
+    polar_steps: int = 10,
     out: str | Path | None = None,
     force: bool = False,
     progress: Callable[[str], None] | None = None,
@@ -143,7 +144,8 @@ def align(
         first: a checkpoint; it stays as it is.
         second: another one of the same architecture.
         like: the skeleton of both (see ``reknit.assemble``).
-        method: ``weights``, ``activations``, ``straight-through`` or ``sinkhorn`` (docs/merging.md says which when).
+        method: ``weights``, ``activations``, ``rotation``, ``straight-through`` or ``sinkhorn`` (docs/merging.md says
+            which when).
         data: an npz file with ``inputs``; the proof uses them, and methods that look at activations need them. Methods
             that train need ``targets`` too.
         input: the shape of an example input for the skeleton.
@@ -151,6 +153,8 @@ def align(
         scales: look for factors and signs on units too, where they leave the function as it is; the module is asked
             which do.
         seed: of everything that is drawn.
+        polar: how the method ``rotation`` computes polar factors (``reknit.solvers.polar``).
+        polar_steps: of an inexact one, which is no rotation: the proof tells by how much the function changes.
         out: where to write the aligned network (safetensors); nothing is written if the proof fails.
         force: replace what is there.
         progress: told what is being done.
@@ -159,7 +163,7 @@ def align(
         InputError: a file, the data or an option cannot be used.
         OutputError: the answer cannot be written where it is wanted; found out before the search.
     """
-    options = AlignOptions(like, method, input, weighing, scales, seed)
+    options = AlignOptions(like, method, input, weighing, scales, seed, polar, polar_steps)
     if out is not None:
         check_free(out, (first, second, data, like), force=force)
     told = progress or (lambda _: None)
@@ -173,7 +177,7 @@ def align(
     symmetry, objective = found_symmetry(pair, options, samples)
     clock.stop("match")
     told("proving")
-    if any(dtype in HALVES for dtype in pair.networks[1].dtypes.values()):
+    if isinstance(symmetry, Symmetry) and any(dtype in HALVES for dtype in pair.networks[1].dtypes.values()):
         symmetry = symmetry.in_powers_of_two()
     aligned = symmetry.apply(dict(pair.networks[1].tensors))
     from reknit.match.computing import compare
@@ -189,7 +193,7 @@ def align(
 def _written_up(
     pair: Pair,
     options: AlignOptions,
-    symmetry: Symmetry,
+    symmetry: Basis,
     objective: float,
     same: SameFunction,
     aligned: Mapping[str, np.ndarray],
@@ -197,13 +201,19 @@ def _written_up(
 ) -> Alignment:
     inputs = f"{'drawn' if same.drawn else 'given'} inputs"
     off = f"at most {same.largest:.3g} off where {same.tolerance:.3g} is rounding, on {inputs}"
-    run = {
+    run: dict[str, Any] = {
         "like": options.like,
         "method": options.method,
         "weighing": options.weighing,
         "scales": options.scales,
         "seed": options.seed,
     }
+    source = pair.networks[1]
+    from reknit.match.turned_basis import TurnedBasis
+
+    if isinstance(symmetry, TurnedBasis):
+        run |= {"polar": options.polar, "polar_steps": options.polar_steps, "rotation": symmetry.as_json()}
+        source = source.in_single()
     return Alignment(
         "exact" if same.holds else "failed",
         f"the aligned network computes what it computed before: {off}"
@@ -217,7 +227,7 @@ def _written_up(
         seconds,
         {**run, "version": __version__},
         aligned,
-        pair.networks[1],
+        source,
     )
 
 

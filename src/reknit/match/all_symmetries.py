@@ -11,33 +11,19 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import torch
-from torch import Tensor
-from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from reknit.match.asking import answers_to_noise
 from reknit.match.computing import Computer
 from reknit.match.gauges import balanced, nearest_signs
-from reknit.match.samples import draw_samples
 from reknit.match.unit_similarity import Weighing
 from reknit.match.weight_matching import WeightMatching, match_weights
 from reknit.skeleton.scaling import ScaleClass, find_scale_classes
 from reknit.skeleton.symmetry import Symmetry
-from reknit.wiring.written_out_norms import WrittenOutNorms
-
-ROWS = 4
 
 
 def scale_classes(computer: Computer, seed: int = 0) -> tuple[ScaleClass, ...]:
     """What may be scaled with what in the module of a skeleton, asked with noise for inputs."""
-    asked = draw_samples(computer.like, computer.skeleton, torch.Generator().manual_seed(seed), ROWS)
-
-    def answer(state: Mapping[str, Tensor]) -> Tensor:
-        full = {key: state[slot.key] for slot in computer.skeleton.slots for key in (slot.key, *slot.aliases)}
-        with sdpa_kernel(SDPBackend.MATH), WrittenOutNorms():
-            answers = computer.call(full, asked.inputs)
-        return torch.cat([each.reshape(-1) for each in answers if each.is_floating_point()])
-
-    return find_scale_classes(computer.skeleton, answer, seed=seed)
+    return find_scale_classes(computer.skeleton, answers_to_noise(computer, seed), seed=seed)
 
 
 def match_all(

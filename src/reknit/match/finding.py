@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias, Union, get_args
 
 from reknit.errors import UsageError
 from reknit.match.methods import find_method
@@ -11,9 +11,15 @@ from reknit.match.pairs import Pair
 from reknit.match.unit_similarity import WEIGHINGS, Weighing
 from reknit.match.weight_matching import match_weights
 from reknit.skeleton.symmetry import Symmetry
+from reknit.solvers.polar import Method as PolarMethod
 
 if TYPE_CHECKING:
     from reknit.match.samples import Samples
+    from reknit.match.turned_basis import TurnedBasis
+
+Basis: TypeAlias = Union[Symmetry, "TurnedBasis"]
+"""What brings a network into another one's basis: it has ``apply`` and ``permutations``."""
+POLARS: tuple[PolarMethod, ...] = get_args(PolarMethod)
 
 
 @dataclass(frozen=True)
@@ -27,6 +33,8 @@ class AlignOptions:
         weighing: in which units tensors are compared by weight matching.
         scales: whether weight matching also looks for factors and signs on units.
         seed: of everything that is drawn.
+        polar: how the method rotation computes polar factors.
+        polar_steps: of an inexact one.
     """
 
     like: str
@@ -35,6 +43,8 @@ class AlignOptions:
     weighing: str = "standardised"
     scales: bool = False
     seed: int = 0
+    polar: str = "svd"
+    polar_steps: int = 10
 
     def __post_init__(self) -> None:
         find_method(self.method)
@@ -44,6 +54,14 @@ class AlignOptions:
             )
         if self.scales and self.method != "weights":
             raise UsageError(f"the method {self.method} looks for permutations alone", "--scales", "Leave it away")
+        if self.polar not in POLARS:
+            raise UsageError(
+                f"there is no polar factor {self.polar!r}", "--polar", f"Choose one of {', '.join(POLARS)}"
+            )
+        if self.polar != "svd" and self.method != "rotation":
+            raise UsageError(f"the method {self.method} has no polar factors", "--polar", "Leave it away")
+        if self.polar_steps < 1:
+            raise UsageError(f"there are {self.polar_steps} steps", "--polar-steps", "Give 1 or more")
         if not 0 <= self.seed < 2**32:
             raise UsageError(f"the seed is {self.seed}", "--seed", "Give a whole number from 0 to 4294967295")
 
@@ -53,7 +71,7 @@ class AlignOptions:
         return next(each for each in WEIGHINGS if each == self.weighing)
 
 
-def found_symmetry(pair: Pair, options: AlignOptions, samples: Samples) -> tuple[Symmetry, float]:
+def found_symmetry(pair: Pair, options: AlignOptions, samples: Samples) -> tuple[Basis, float]:
     """What brings the second network into the first one's basis, and what the method reached, in its own units."""
     first, second = (network.tensors for network in pair.networks)
     if options.method == "activations":
@@ -61,6 +79,14 @@ def found_symmetry(pair: Pair, options: AlignOptions, samples: Samples) -> tuple
 
         by_activations = match_activations(pair.computer, first, second, samples)
         return by_activations.symmetry, by_activations.objective
+    if options.method == "rotation":
+        from reknit.match.rotation_matching import RotationOptions, match_rotations
+
+        told = RotationOptions(next(each for each in POLARS if each == options.polar), options.polar_steps)
+        turned = match_rotations(
+            pair.computer, first, second, weighing=options.known_weighing, options=told, seed=options.seed
+        )
+        return turned.basis, turned.objective
     if options.scales:
         from reknit.match.all_symmetries import match_all
 

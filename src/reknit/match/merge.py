@@ -12,7 +12,7 @@ import numpy as np
 from reknit import __version__
 from reknit.errors import OutputError, UsageError
 from reknit.match.averages import average
-from reknit.match.finding import AlignOptions, found_symmetry
+from reknit.match.finding import AlignOptions, Basis, found_symmetry
 from reknit.match.many import match_many
 from reknit.match.methods import find_method
 from reknit.match.networks import Network, write_network
@@ -194,11 +194,11 @@ def _decaying(
     return [float(share) for share in averaging_weights(decay, steps or range(1, count + 1))]
 
 
-def _symmetries(pair: Pair, options: AlignOptions, samples: Samples) -> list[Symmetry]:
+def _symmetries(pair: Pair, options: AlignOptions, samples: Samples) -> list[Basis]:
     """Into the first network's basis, so that all pairs agree."""
     if options.method == "weights":
         return list(match_many(pair.skeleton, [each.tensors for each in pair.networks], seed=options.seed))
-    found = [Symmetry(pair.skeleton, ())]
+    found: list[Basis] = [Symmetry(pair.skeleton, ())]
     for network in pair.networks[1:]:
         two = Pair(pair.skeleton, (pair.networks[0], network), pair.computer)
         found.append(found_symmetry(two, options, samples)[0])

@@ -45,6 +45,7 @@ METHODS: dict[str, Method] = {
             wants_inputs=True,
             wants_targets=True,
         ),
+        Method("rotation", "streams and insides of heads turned, the rest permuted", "arXiv 2401.15024"),
     )
 }
 

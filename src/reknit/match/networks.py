@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -36,6 +36,11 @@ class Network:
     def __getitem__(self, slot: str) -> np.ndarray:
         """The numbers in a slot."""
         return self.tensors[slot]
+
+    def in_single(self) -> Network:
+        """The same, but to be written in float32 where the file has half precision: turned numbers would be rounded."""
+        halves = {"bfloat16", "float16"}
+        return replace(self, dtypes={k: "float32" if v in halves else v for k, v in self.dtypes.items()})
 
 
 def read_network(path: str | Path, skeleton: Skeleton) -> Network:

@@ -27,6 +27,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from reknit.skeleton.positions import unit_at
+from reknit.skeleton.random_weights import random_weights
 from reknit.skeleton.skeleton import Group, Skeleton
 
 Answer = Callable[[Mapping[str, Tensor]], Tensor]
@@ -80,25 +81,11 @@ class _Asked:
     def __init__(self, skeleton: Skeleton, answer: Answer, seed: int) -> None:
         self.skeleton, self.answer = skeleton, answer
         self.generator = torch.Generator().manual_seed(seed)
-        self.state = self._drawn(1.0)
+        self.state = random_weights(skeleton, self.generator)
         self.products = self._products()
-        states = [self.state, *(self._drawn(size) for size in SIZES)]
+        states = [self.state, *(random_weights(skeleton, self.generator, size) for size in SIZES)]
         with torch.no_grad():
             self.bases = [(state, answer(state)) for state in states]
-
-    def _drawn(self, size: float) -> State:
-        """Random weights that keep signals at about this size; variances are positive."""
-        variances = {use.slots.get("running_var") for use in self.skeleton.uses}
-        state: State = {}
-        for slot in self.skeleton.slots:
-            if not slot.dtype.startswith(("float", "bfloat")):
-                state[slot.key] = torch.zeros(slot.shape, dtype=torch.int64)
-                continue
-            drawn = size * torch.randn(slot.shape, generator=self.generator, dtype=torch.float64)
-            wide = max(int(np.prod(slot.shape[1:])), 1) if len(slot.shape) > 1 else 4
-            drawn = drawn / wide**0.5 + (0.2 if len(slot.shape) == 1 else 0.0)
-            state[slot.key] = drawn.abs() + 0.5 if slot.key in variances else drawn
-        return state
 
     def _products(self) -> list[dict[str, Tensor]]:
         """Slot -> <direction, df/dW> * W, entry by entry, for random directions over the answers."""
