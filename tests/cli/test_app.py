@@ -57,7 +57,7 @@ def test_help_names_every_verb(capsys):
             "noise threads budget out resume force json report",
         ),
         ("verify", "data target inputs link noise json"),
-        ("align", "like method data input weighing scales seed out force json"),
+        ("align", "like method data input weighing scales polar polar-steps seed out force json"),
         (
             "merge",
             "like data method weights layer decay steps answers star no-mend input seed plan out anyway force json",

@@ -17,6 +17,7 @@ from reknit.match.finding import AlignOptions, Basis, found_symmetry
 from reknit.match.methods import find_method
 from reknit.match.networks import Network, write_network
 from reknit.match.pairs import Pair, check_free, open_networks
+from reknit.skeleton.symmetry import Symmetry
 
 if TYPE_CHECKING:
     from reknit.match.computing import SameFunction
