@@ -1,15 +1,18 @@
 import itertools
 import math
 
+import numpy as np
 import pytest
 import torch
 from recorded_nets import bert_scene, mlp_scene
 from torch import nn
 
+from reknit.errors import TableError
 from reknit.wiring import exchange_tests
 from reknit.wiring.exchange_tests import ExchangeTester
 from reknit.wiring.exchanges import exchange_effects, exchanged
 from reknit.wiring.output_floor import output_floor
+from reknit.wiring.output_placement import place
 from reknit.wiring.output_proof import prove
 from reknit.wiring.pools import Pool
 from reknit.wiring.recording import Recording
@@ -228,3 +231,54 @@ def test_masked_logits_are_exact_where_the_same_ones_are_masked():
     assert judged(scene, exchanged(scene.truth, [pair])).verdict == "failed"
     scene.outputs[scene.outputs.isinf()] = torch.inf
     assert judged(scene).verdict == "failed"
+
+
+class Drawing(nn.Module):
+    """A module that adds what it draws."""
+
+    def __init__(self, module, draw):
+        super().__init__()
+        self.blocks, self.head, self.whole, self.draw = module.blocks, module.head, [module], draw
+
+    def forward(self, x):
+        return self.whole[0](self.draw(x))
+
+
+def seeded(x):
+    """Noise that is the same in every pass."""
+    return x + torch.randn(x.shape, dtype=torch.float32, generator=torch.Generator().manual_seed(0)) / 10
+
+
+def seeded_for_all(x):
+    """As ``seeded``, from the generator of everything."""
+    torch.manual_seed(3)
+    return x + torch.rand(1, dtype=torch.float32)
+
+
+@pytest.mark.parametrize("by", [judged, lambda scene: place(*scene.arguments())])
+@pytest.mark.parametrize(
+    "draw",
+    [
+        lambda x: torch.nn.functional.dropout(x, 0.01),  # training=True is its default
+        lambda x: torch.nn.functional.dropout(x, 1e-12),  # never seen to drop anything
+        lambda x: x + np.random.default_rng().normal(scale=1e-6),
+    ],
+    ids=["dropout", "rare dropout", "numpy"],
+)
+def test_a_module_that_answers_at_random_is_refused(draw, by):
+    scene = mlp_scene(0)
+    scene.module = Drawing(scene.module, draw)
+    with pytest.raises(TableError) as caught:
+        by(scene)
+    remedy = "Switch off dropout and all else that is random in its forward pass"
+    problem = "the module draws at random: it need not answer the same inputs twice alike"
+    assert str(caught.value) == f"outputs: {problem}. {remedy}."
+
+
+@pytest.mark.parametrize("draw", [seeded, seeded_for_all])
+def test_what_a_module_draws_from_a_seed_is_part_of_it(draw):
+    scene = mlp_scene(0)
+    scene.module = Drawing(scene.module, draw)
+    scene.outputs = outputs_of(scene, scene.truth)
+    with torch.random.fork_rng():
+        assert judged(scene).verdict == "exact"
