@@ -11,6 +11,7 @@ from reknit.errors import TableError
 from reknit.wiring import exchange_tests
 from reknit.wiring.exchange_tests import ExchangeTester
 from reknit.wiring.exchanges import exchange_effects, exchanged
+from reknit.wiring.observed import masked
 from reknit.wiring.output_floor import output_floor
 from reknit.wiring.output_placement import place
 from reknit.wiring.output_proof import prove
@@ -282,3 +283,67 @@ def test_what_a_module_draws_from_a_seed_is_part_of_it(draw):
     scene.outputs = outputs_of(scene, scene.truth)
     with torch.random.fork_rng():
         assert judged(scene).verdict == "exact"
+
+
+class Filled(nn.Module):
+    """A module whose last logits are masked by a finite number, put in their place or added."""
+
+    def __init__(self, module, mask):
+        super().__init__()
+        self.blocks, self.head, self.whole, self.mask = module.blocks, module.head, [module], mask
+
+    def forward(self, x):
+        return self.mask(self.whole[0](x), torch.arange(5) > 2)
+
+
+@pytest.mark.parametrize(
+    "mask",
+    [
+        lambda y, hidden: y.masked_fill(hidden, -1e9),
+        lambda y, hidden: y + hidden * -1e9,
+        lambda y, hidden: y.masked_fill(hidden, torch.finfo(y.dtype).min),
+    ],
+    ids=["filled", "added", "least"],
+)
+def test_logits_masked_by_a_finite_number_hide_nothing_of_the_others(mask):
+    scene = mlp_scene(0)
+    full = scene.outputs
+    scene.module = Filled(scene.module, mask)
+    scene.outputs = outputs_of(scene, scene.truth)
+    assert float(scene.outputs.min()) <= -1e9
+    assert judged(scene).verdict == "exact"
+    pair = [f"blocks.{k}.out.bias" for k in (0, 1)]
+    assert judged(scene, exchanged(scene.truth, [pair])).verdict == "failed"
+    scene.outputs[0, 4] = full[0, 4]  # not masked in the record
+    assert judged(scene).verdict == "failed"
+
+
+def test_a_mask_that_moves_is_rejected_and_what_it_hides_is_not_seen():
+    """Of two exchanges one touches masked answers alone: no record says anything of it."""
+
+    class Ends(nn.Module):
+        """Four numbers, each with a bias; the last two are masked."""
+
+        def __init__(self):
+            super().__init__()
+            self.biases = nn.ParameterList(torch.zeros(1) for _ in range(4))
+
+        def forward(self, x):
+            return torch.cat([x + bias for bias in self.biases], 1) + torch.tensor([0.0, 0.0, -1e9, -1e9])
+
+    module = Ends().eval().requires_grad_(False)
+    tensors = {f"t{k}": torch.tensor([float(k)]) for k in range(4)}
+    truth = {f"biases.{k}": f"t{k}" for k in range(4)}
+    x = torch.randn(40, 1, generator=torch.Generator().manual_seed(0))
+    values = {slot: tensors[name] for slot, name in truth.items()}
+    outputs = torch.func.functional_call(module, values, (x,))
+    proof = prove(module, [Pool(tuple(truth), tuple(tensors))], tensors, truth, (x,), outputs)
+    assert proof.verdict == "ambiguous"
+    assert proof.free == (("biases.2", "biases.3"),)
+
+
+@pytest.mark.parametrize(
+    "numbers", [[0.3, -1e4, 1.0], [1e9, 1.0, 2.0], [-1e9, -3e9, 1.0], [-20.0, -21.0, -1e-9], [-1e9], [float("nan")], []]
+)
+def test_what_is_no_mask_counts(numbers):
+    assert not masked(torch.tensor(numbers)).any()

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from reknit.errors import TableError
 from reknit.wiring.links import LINKS, LinkName, NumberLink, find_link
-from reknit.wiring.observed import Observed, ObservedNumbers, ObservedOrder
+from reknit.wiring.observed import Observed, ObservedNumbers, ObservedOrder, masked
 
 PROBABLE, POSITIVE = 0.5, 0.0
 """The threshold of answers that are probabilities, and of all others."""
@@ -55,7 +55,7 @@ def _numbers(answer: Tensor, record: Tensor, link: NumberLink) -> ObservedNumber
     if link != "identity" and not bool(finite.all()):
         problem = f"they hold infinite numbers, which do not come from a {link}"
         raise TableError(problem, "outputs", "Say --link identity, or leave such rows out")
-    return ObservedNumbers(LINKS[link], record, finite)
+    return ObservedNumbers(LINKS[link], record, finite & ~masked(record))
 
 
 def _found(answer: Tensor, record: Tensor) -> LinkName:
