@@ -107,7 +107,11 @@ def place(
         """A search from the given placement in which some slots are left alone."""
         opened = [pool.without(placement, settled) for pool in pools]
         opened = [pool for pool in opened if len(pool.slots) > 1]
-        mixed = [pool for pool in opened if _is_mixed(tensors[pool.tensors[0]], pool, repeated if rivals else ())]
+        mixed = [
+            pool
+            for pool in opened
+            if pool.mixes(tensors) and _is_mixed(tensors[pool.tensors[0]], pool, repeated if rivals else ())
+        ]
         return Search(
             recording=recording,
             tensors=tensors,

@@ -6,6 +6,9 @@ it) or sides of a threshold (``binary``: 0 and 1, of the shape of the answer). W
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 from torch import Tensor
 
 from reknit.errors import TableError
@@ -14,6 +17,30 @@ from reknit.wiring.observed import Observed, ObservedNumbers, ObservedOrder, mas
 
 PROBABLE, POSITIVE = 0.5, 0.0
 """The threshold of answers that are probabilities, and of all others."""
+
+
+def check_rows(inputs: Sequence[Any], records: Sequence[Tensor]) -> None:
+    """Whether anything was recorded.
+
+    Raises:
+        TableError: a tensor holds no numbers.
+    """
+    for where, tensors in (("inputs", inputs), ("outputs", records)):
+        if any(isinstance(tensor, Tensor) and not tensor.numel() for tensor in tensors):
+            raise TableError("they are empty", where, "Record one row an input, and at least one")
+
+
+def check_answers(answers: Sequence[Tensor]) -> None:
+    """Whether the module answers with numbers that can be nearer to a record or farther from it.
+
+    Raises:
+        TableError: it answers class ids or truth values.
+    """
+    for answer in answers:
+        if not answer.is_floating_point():
+            dtype = str(answer.dtype).removeprefix("torch.")
+            problem = f"the module answers whole numbers or truth values ({dtype}), of which nothing can be searched"
+            raise TableError(problem, "outputs", "Let it answer the numbers they are made from")
 
 
 def observe(answer: Tensor, record: Tensor, link: LinkName | None, *, bounded: bool) -> Observed:

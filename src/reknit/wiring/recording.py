@@ -22,7 +22,7 @@ from reknit.skeleton.answers import tensors_in
 from reknit.skeleton.guess_inputs import first_line
 from reknit.wiring.links import LinkName
 from reknit.wiring.observed import Observed, ObservedNumbers, ObservedOrder, masked
-from reknit.wiring.readings import observe
+from reknit.wiring.readings import check_answers, check_rows, observe
 from reknit.wiring.written_out_norms import WrittenOutNorms
 
 Values = Mapping[str, Tensor]
@@ -74,9 +74,11 @@ class Recording:
         inputs = tuple(single(x) for x in inputs)
         values = {**own, **{key: single(value) for key, value in values.items()}}
         records = [record.detach() for record in tensors_in(outputs)]
+        check_rows(inputs, records)
         try:
             with torch.no_grad():
                 answers = tensors_in(functional_call(module, dict(values), inputs))
+                check_answers(answers)
                 independent = _independent(module, values, inputs, answers)
                 bounded = _bounded(module, values, inputs, answers)
         except (RuntimeError, TypeError, IndexError) as error:
