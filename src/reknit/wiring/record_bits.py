@@ -74,7 +74,8 @@ def _rows(tensors: Sequence[Tensor]) -> list[Tensor]:
 def _distinct(recording: Recording) -> Int[Tensor, " rows"] | None:
     """The first of all rows that are equal in inputs and answers; None where first axes are no rows."""
     inputs = [x for x in recording.inputs if isinstance(x, Tensor)]
-    answers = [part.record if isinstance(part, ObservedNumbers) else part.ids for part in recording.observed]
+    answers = [part.record for part in recording.observed if isinstance(part, ObservedNumbers)]
+    answers += [part.ids for part in recording.observed if isinstance(part, ObservedOrder)]
     if not inputs or len({len(x) if x.ndim else 0 for x in (*inputs, *answers)} | {0}) != 2:
         return None
     stored = [part.contiguous().view(torch.uint8).numpy() for part in _rows([*inputs, *answers])]
