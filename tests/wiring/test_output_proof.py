@@ -11,7 +11,7 @@ from reknit.errors import TableError
 from reknit.wiring import exchange_tests
 from reknit.wiring.exchange_tests import ExchangeTester
 from reknit.wiring.exchanges import exchange_effects, exchanged
-from reknit.wiring.observed import masked
+from reknit.wiring.masks import masked
 from reknit.wiring.output_floor import output_floor
 from reknit.wiring.output_placement import place
 from reknit.wiring.output_proof import prove

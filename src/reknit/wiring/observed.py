@@ -16,6 +16,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from reknit.wiring.links import Link
+from reknit.wiring.masks import coarsest
 from reknit.wiring.top_answers import against_threshold, best_temperature, chance_losses, leads, losses
 
 Known = Bool[Tensor, "*shape"]
@@ -55,32 +56,6 @@ class Misfit:
             return 0.0
         share = self.max_abs / self.tolerance if self.tolerance > 0 else math.inf
         return math.inf if math.isnan(share) else share
-
-
-def coarsest(dtype: torch.dtype) -> float:
-    """Unit in the last place of one, in a dtype or in float32, of which answers are."""
-    return max(torch.finfo(dtype).eps, torch.finfo(torch.float32).eps)
-
-
-def masked(numbers: Tensor) -> Known:
-    """Which numbers are a constant put there to count for nothing: -1e9, or the least number that the dtype has.
-
-    It is negative, and larger than all others together with which it was recorded: by so much that they would be lost
-    in its last place.
-
-    >>> masked(torch.tensor([0.5, -1e9, 3.0])).tolist()
-    [False, True, False]
-    """
-    finite = numbers.isfinite()
-    if not bool(finite.any()):
-        return torch.zeros_like(finite)
-    held, eps = numbers.double(), coarsest(numbers.dtype)
-    least = float(held[finite].min())
-    found = finite & (held <= least + TOLERANCE * eps * abs(least))
-    others = held[finite & ~found].abs()
-    if least < 0 and len(others) and eps * abs(least) >= float(others.max()):
-        return found
-    return torch.zeros_like(finite)
 
 
 class Observed(ABC):

@@ -13,7 +13,8 @@ from torch import Tensor
 
 from reknit.errors import TableError
 from reknit.wiring.links import LINKS, LinkName, NumberLink, find_link
-from reknit.wiring.observed import Observed, ObservedNumbers, ObservedOrder, masked
+from reknit.wiring.masks import masked
+from reknit.wiring.observed import Observed, ObservedNumbers, ObservedOrder
 
 PROBABLE, POSITIVE = 0.5, 0.0
 """The threshold of answers that are probabilities, and of all others."""
