@@ -216,3 +216,33 @@ def test_a_mixture_that_leaves_the_answer_undefined_is_no_start():
         recording = SimpleNamespace(error=lambda _, mixed=mixed: mixed)
         search = SimpleNamespace(priors=[], mixed=[], recording=recording, filled=lambda _: {})
         assert output_search._start(search, 2.0).error == start
+
+
+@pytest.mark.parametrize("most", [2000, 0])
+def test_whole_numbers_are_exchanged_and_never_mixed(monkeypatch, most):
+    monkeypatch.setattr(output_search, "MOST", most)  # 0: searched, not enumerated
+
+    class Indexed(torch.nn.Module):
+        """A network whose inputs and answers are put in other orders."""
+
+        def __init__(self, module):
+            super().__init__()
+            self.whole = module
+            for name in ("first", "second"):
+                self.register_buffer(name, torch.arange(12))
+
+        def forward(self, x):
+            return self.whole(x[:, self.first] + 2 * x[:, self.second])
+
+    scene = mlp_scene(0, blocks=2)
+    module = Indexed(scene.module).eval()
+    tensors = {"a": torch.arange(12).flip(0), "b": torch.arange(12).roll(3)}
+    tensors |= {"c": torch.full((12,), 0.5), "d": torch.linspace(0, 1, 12)}
+    slots = ("whole.blocks.0.norm.bias", "whole.blocks.1.norm.bias")
+    truth = {"first": "a", "second": "b", slots[0]: "c", slots[1]: "d"}
+    pools = [Pool(("first", "second"), ("a", "b")), Pool(slots, ("c", "d"))]
+    values = {slot: tensors[name] for slot, name in truth.items()}
+    outputs = torch.func.functional_call(module, {**module.state_dict(), **values}, scene.inputs)
+    wrong_way = {"first": "b", "second": "a", slots[0]: "d", slots[1]: "c"}
+    found = place(module, pools, tensors, wrong_way, set(), scene.inputs, outputs)
+    assert (found.placement, found.proof.verdict) == (truth, "exact")

@@ -1,15 +1,19 @@
 import itertools
 import math
 
+import numpy as np
 import pytest
 import torch
 from recorded_nets import bert_scene, mlp_scene
 from torch import nn
 
+from reknit.errors import TableError
 from reknit.wiring import exchange_tests
 from reknit.wiring.exchange_tests import ExchangeTester
 from reknit.wiring.exchanges import exchange_effects, exchanged
+from reknit.wiring.masks import masked
 from reknit.wiring.output_floor import output_floor
+from reknit.wiring.output_placement import place
 from reknit.wiring.output_proof import prove
 from reknit.wiring.pools import Pool
 from reknit.wiring.recording import Recording
@@ -228,3 +232,118 @@ def test_masked_logits_are_exact_where_the_same_ones_are_masked():
     assert judged(scene, exchanged(scene.truth, [pair])).verdict == "failed"
     scene.outputs[scene.outputs.isinf()] = torch.inf
     assert judged(scene).verdict == "failed"
+
+
+class Drawing(nn.Module):
+    """A module that adds what it draws."""
+
+    def __init__(self, module, draw):
+        super().__init__()
+        self.blocks, self.head, self.whole, self.draw = module.blocks, module.head, [module], draw
+
+    def forward(self, x):
+        return self.whole[0](self.draw(x))
+
+
+def seeded(x):
+    """Noise that is the same in every pass."""
+    return x + torch.randn(x.shape, dtype=torch.float32, generator=torch.Generator().manual_seed(0)) / 10
+
+
+def seeded_for_all(x):
+    """As ``seeded``, from the generator of everything."""
+    torch.manual_seed(3)
+    return x + torch.rand(1, dtype=torch.float32)
+
+
+@pytest.mark.parametrize("by", [judged, lambda scene: place(*scene.arguments())])
+@pytest.mark.parametrize(
+    "draw",
+    [
+        lambda x: torch.nn.functional.dropout(x, 0.01),  # training=True is its default
+        lambda x: torch.nn.functional.dropout(x, 1e-12),  # never seen to drop anything
+        lambda x: x + np.random.default_rng().normal(scale=1e-6),
+    ],
+    ids=["dropout", "rare dropout", "numpy"],
+)
+def test_a_module_that_answers_at_random_is_refused(draw, by):
+    scene = mlp_scene(0)
+    scene.module = Drawing(scene.module, draw)
+    with pytest.raises(TableError) as caught:
+        by(scene)
+    remedy = "Switch off dropout and all else that is random in its forward pass"
+    problem = "the module draws at random: it need not answer the same inputs twice alike"
+    assert str(caught.value) == f"outputs: {problem}. {remedy}."
+
+
+@pytest.mark.parametrize("draw", [seeded, seeded_for_all])
+def test_what_a_module_draws_from_a_seed_is_part_of_it(draw):
+    scene = mlp_scene(0)
+    scene.module = Drawing(scene.module, draw)
+    scene.outputs = outputs_of(scene, scene.truth)
+    with torch.random.fork_rng():
+        assert judged(scene).verdict == "exact"
+
+
+class Filled(nn.Module):
+    """A module whose last logits are masked by a finite number, put in their place or added."""
+
+    def __init__(self, module, mask):
+        super().__init__()
+        self.blocks, self.head, self.whole, self.mask = module.blocks, module.head, [module], mask
+
+    def forward(self, x):
+        return self.mask(self.whole[0](x), torch.arange(5) > 2)
+
+
+@pytest.mark.parametrize(
+    "mask",
+    [
+        lambda y, hidden: y.masked_fill(hidden, -1e9),
+        lambda y, hidden: y + hidden * -1e9,
+        lambda y, hidden: y.masked_fill(hidden, torch.finfo(y.dtype).min),
+    ],
+    ids=["filled", "added", "least"],
+)
+def test_logits_masked_by_a_finite_number_hide_nothing_of_the_others(mask):
+    scene = mlp_scene(0)
+    full = scene.outputs
+    scene.module = Filled(scene.module, mask)
+    scene.outputs = outputs_of(scene, scene.truth)
+    assert float(scene.outputs.min()) <= -1e9
+    assert judged(scene).verdict == "exact"
+    pair = [f"blocks.{k}.out.bias" for k in (0, 1)]
+    assert judged(scene, exchanged(scene.truth, [pair])).verdict == "failed"
+    scene.outputs[0, 4] = full[0, 4]  # not masked in the record
+    assert judged(scene).verdict == "failed"
+
+
+def test_a_mask_that_moves_is_rejected_and_what_it_hides_is_not_seen():
+    """Of two exchanges one touches masked answers alone: no record says anything of it."""
+
+    class Ends(nn.Module):
+        """Four numbers, each with a bias; the last two are masked."""
+
+        def __init__(self):
+            super().__init__()
+            self.biases = nn.ParameterList(torch.zeros(1) for _ in range(4))
+
+        def forward(self, x):
+            return torch.cat([x + bias for bias in self.biases], 1) + torch.tensor([0.0, 0.0, -1e9, -1e9])
+
+    module = Ends().eval().requires_grad_(False)
+    tensors = {f"t{k}": torch.tensor([float(k)]) for k in range(4)}
+    truth = {f"biases.{k}": f"t{k}" for k in range(4)}
+    x = torch.randn(40, 1, generator=torch.Generator().manual_seed(0))
+    values = {slot: tensors[name] for slot, name in truth.items()}
+    outputs = torch.func.functional_call(module, values, (x,))
+    proof = prove(module, [Pool(tuple(truth), tuple(tensors))], tensors, truth, (x,), outputs)
+    assert proof.verdict == "ambiguous"
+    assert proof.free == (("biases.2", "biases.3"),)
+
+
+@pytest.mark.parametrize(
+    "numbers", [[0.3, -1e4, 1.0], [1e9, 1.0, 2.0], [-1e9, -3e9, 1.0], [-20.0, -21.0, -1e-9], [-1e9], [float("nan")], []]
+)
+def test_what_is_no_mask_counts(numbers):
+    assert not masked(torch.tensor(numbers)).any()

@@ -66,9 +66,8 @@ def test_outputs_may_be_missing(tmp_path):
         {"inputs": rows(0, 4, 3), "outputs": rows(1, 5, 3)},
         {"input_0": rows(0, 4, 3), "input_1": rows(1, 3, 3), "outputs": rows(2, 4)},
         {"inputs": rows(0, 4, 3), "outputs": np.float32(1)},
-        {"inputs": rows(0, 0, 3), "outputs": rows(1, 0, 3)},
     ],
-    ids=["outputs longer", "second input shorter", "one number", "nothing recorded"],
+    ids=["outputs longer", "second input shorter", "one number"],
 )
 def test_rows_have_to_be_as_many_everywhere(tmp_path, arrays):
     path = written(tmp_path / "record.npz", **arrays)
@@ -76,6 +75,14 @@ def test_rows_have_to_be_as_many_everywhere(tmp_path, arrays):
         read_recorded(path)
     problem = "the first axes of inputs and outputs are not equally long"
     assert str(caught.value) == f"{path}: {problem}. Record one row an input."
+
+
+@pytest.mark.parametrize("outputs", [0, 4])
+def test_what_is_empty_is_said_to_be(tmp_path, outputs):
+    path = written(tmp_path / "record.npz", inputs=rows(0, 0, 3), outputs=rows(1, outputs, 3))
+    with pytest.raises(TableError) as caught:
+        read_recorded(path)
+    assert str(caught.value) == f"{path}: inputs or outputs are empty. Record one row an input, and at least one."
 
 
 def test_a_file_that_is_none_is_a_container_error(tmp_path):

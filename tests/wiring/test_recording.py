@@ -238,3 +238,27 @@ def test_a_tie_is_no_contradiction_whichever_of_the_two_was_recorded():
         assert output_floor(recording, {}).contradicted == 0
     recording = Recording.of(torch.nn.Identity(), {}, (x,), torch.tensor([2, 0]))
     assert output_floor(recording, {}).contradicted == 1
+
+
+@pytest.mark.parametrize("change", [lambda y: y.argmax(1), lambda y: y > 0], ids=["int64", "bool"])
+@pytest.mark.parametrize("link", [None, "identity", "top-k"])
+def test_a_module_that_answers_no_real_numbers_is_refused_by_that_name(change, link, request):
+    scene = mlp_scene(0)
+
+    class Whole(Masked):
+        def forward(self, x):
+            return change(self.whole[0](x))
+
+    dtype = request.node.callspec.id.split("-")[-1]
+    with pytest.raises(TableError, match=rf"outputs: the module answers whole numbers or truth values \({dtype}\)"):
+        Recording.of(Whole(scene.module), true_values(scene), scene.inputs, scene.outputs.argmax(1).float(), link)
+
+
+def test_no_rows_are_refused():
+    scene = mlp_scene(0)
+    for x, y, where in (
+        (scene.inputs[0][:0], scene.outputs[:0], "inputs"),
+        (*scene.inputs, scene.outputs[:0], "outputs"),
+    ):
+        with pytest.raises(TableError, match=f"{where}: they are empty"):
+            Recording.of(scene.module, true_values(scene), (x,), y)

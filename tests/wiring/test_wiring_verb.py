@@ -18,6 +18,7 @@ from own_code import BLOCK
 from reknit.errors import OutputError, PileError, TableError, UsageError
 from reknit.wiring.options import WiringOptions
 from reknit.wiring.output_placement import place
+from reknit.wiring.verb import Run
 from reknit.wiring.weights_placement import WeightsPlacement, place_by_weights
 
 BERT = "bert:layers=2,width=12,heads=3,hidden=20,vocab=30,positions=8,eps=1e-12"
@@ -423,3 +424,24 @@ def test_inputs_alone_have_to_be_taken_by_the_module(tmp_path):
     np.savez(tmp_path / "record.npz", inputs=np.zeros((4, 5), np.float32))
     with pytest.raises(TableError, match="does not take the recorded inputs: "):
         reknit.assemble(path, tmp_path / "record.npz", like=PREACT)
+
+
+def test_a_number_in_the_code_makes_another_fingerprint(tmp_path, monkeypatch):
+    """The skeleton has the same slots and uses, but computes something else."""
+    monkeypatch.chdir(tmp_path)
+    for name, scale, table in (("one", 1.0, 3), ("again", 1.0, 3), ("two", 2.0, 3), ("other", 1.0, 4)):
+        (tmp_path / f"scaled_by_{name}.py").write_text(
+            "import torch\n"
+            "class Scaled(torch.nn.Linear):\n"
+            "    def forward(self, x):\n"
+            f"        return super().forward(x) * {scale} + torch.arange(3.0, device=x.device) * {table}\n"
+            "def net(): return Scaled(3, 3), (torch.zeros(2, 3),)\n"
+        )
+    pile = tmp_path / "pile.safetensors"
+    save_file({"a": np.ones((3, 3), np.float32), "b": np.ones(3, np.float32)}, pile)
+    found = []
+    for name in ("one", "again", "two", "other"):
+        run = Run(pile, None, WiringOptions(like=f"scaled_by_{name}:net"))
+        found.append(run.described()["skeleton"])
+    assert found[0] == found[1]
+    assert len(set(found)) == 3

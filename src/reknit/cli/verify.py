@@ -24,7 +24,8 @@ def verify(
     ] = None,
     inputs: Annotated[str | None, typer.Option(metavar="PATTERN", help="The recorded inputs.")] = None,
     link: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Outputs were recorded behind identity, softmax or sigmoid.")
+        str | None,
+        typer.Option(metavar="NAME", help="Outputs were recorded as identity, softmax, sigmoid, top-k or binary."),
     ] = None,
     noise: Annotated[float | None, typer.Option(metavar="SD", help="Known noise of the recorded outputs.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")] = False,

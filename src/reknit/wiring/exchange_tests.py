@@ -122,6 +122,9 @@ class ExchangeTester:
         if not any(isinstance(part, ObservedNumbers) for part in self.recording.observed):
             return {pair: 0.0 for pool in pools for pair in itertools.combinations(pool.slots, 2)}
         found: dict[Swap, float] = {}
+        whole = [pool for pool in pools if not pool.mixes(self.tensors)]  # indices have no slope: exactly, all of them
+        found.update({pair: 0.0 for pool in whole for pair in itertools.combinations(pool.slots, 2)})
+        pools = [pool for pool in pools if pool not in whole]
         mixtures, held = [], []
         for pool in pools:
             number = {name: k for k, name in enumerate(pool.tensors)}

@@ -1,8 +1,8 @@
 """One tensor of a module's answer, as it was recorded: numbers, or the order of answers.
 
 Either kind says what the search compares (``compared`` with ``target``, in units of ``scale``) and what the proof does
-(``misfit``). Numbers that were recorded as infinite, such as masked logits, count for nothing in the search; in the
-proof the same infinity has to stand there.
+(``misfit``). Masked numbers, infinite or one huge negative constant, count for nothing in the search; in the proof the
+same has to stand there. Beside -1e9 a float32 has no room for the other numbers: their rounding is judged without it.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from reknit.wiring.links import Link
+from reknit.wiring.masks import coarsest
 from reknit.wiring.top_answers import against_threshold, best_temperature, chance_losses, leads, losses
 
 Known = Bool[Tensor, "*shape"]
@@ -106,7 +107,7 @@ class ObservedNumbers(Observed):
     Attributes:
         link: what lies between answer and record.
         record: in the dtype in which it came.
-        finite: which of the numbers are no infinities.
+        finite: which of the numbers are neither infinities nor ``masked``.
     """
 
     link: Link
@@ -143,14 +144,20 @@ class ObservedNumbers(Observed):
 
     @property
     def numbers(self) -> Tensor:
-        """The record as ``recorded`` has it: 0 where it is infinite."""
+        """The record as ``recorded`` has it: 0 where it is masked."""
         return torch.where(self.finite, self.record, 0.0)
 
     def recorded(self, answer: Tensor) -> Tensor:
-        """As the record would hold it; where that is infinite, 0 for the same infinity and infinite for all else."""
+        """As the record would hold it; where that is masked, 0 for the same (to rounding) and infinite for all else."""
         linked = self.link.recorded(answer)
-        off = torch.where(linked == self.record.to(linked.dtype), 0.0, torch.inf)
-        return torch.where(self.finite, linked, off.to(linked.dtype))
+        held = self.record.to(linked.dtype)
+        lowest = linked.clamp(min=torch.finfo(self.record.dtype).min)  # a mask of the least number there is
+        unit = coarsest(self.record.dtype) / 2 * held.abs()
+        same = (linked == held) | (held.isfinite() & linked.isfinite() & ((lowest - held).abs() <= TOLERANCE * unit))
+        off = torch.where(same, 0.0, torch.inf)
+        lowest = linked.clamp(min=torch.finfo(torch.float32).min)  # the least float64 rounds no least float32
+        seen = torch.where(linked.isinf(), linked, lowest)
+        return torch.where(self.finite, seen, off.to(linked.dtype))
 
     @property
     def count(self) -> int:

@@ -21,6 +21,9 @@ from reknit.skeleton.guess_inputs import first_line
 from reknit.wiring.observed import Misfit
 from reknit.wiring.recording import Recording
 
+STEADY = 1e-9
+"""Share by which two float64 passes may differ."""
+
 
 @dataclass(frozen=True)
 class OutputFloor:
@@ -65,6 +68,34 @@ def recorded_answers(
         finally:
             torch.set_default_dtype(usual)
     return [part.recorded(answer) for part, answer in zip(recording.observed, answers, strict=True)]
+
+
+def check_repeatable(recording: Recording, values: Mapping[str, Tensor]) -> None:
+    """Whether the module answers the same inputs twice alike; else chance would pass for rounding.
+
+    Two passes in float64 have to agree, and leave torch's generator in the same state: dropout that rarely drops
+    anything shows there alone. A forward pass that seeds what it draws does both.
+
+    Raises:
+        TableError: it does not.
+    """
+    passes, states = [], []
+    for _ in range(2):
+        passes.append(recorded_answers(recording, state_in(recording, values, torch.float64), torch.float64))
+        states.append(torch.get_rng_state())
+    alike = all(
+        torch.allclose(first, second, rtol=STEADY, atol=STEADY * _usual(first), equal_nan=True)
+        for first, second in zip(*passes, strict=True)
+    )
+    if not alike or not torch.equal(*states):
+        problem = "the module draws at random: it need not answer the same inputs twice alike"
+        raise TableError(problem, "outputs", "Switch off dropout and all else that is random in its forward pass")
+
+
+def _usual(answer: Tensor) -> float:
+    """The median size of the numbers that are finite."""
+    sizes = answer.abs()[answer.isfinite()]
+    return float(sizes.median()) if len(sizes) else 0.0
 
 
 def output_floor(recording: Recording, values: Mapping[str, Tensor], noise: float = 0.0) -> OutputFloor:

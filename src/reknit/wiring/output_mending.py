@@ -87,8 +87,11 @@ def mend(search: Search, error: float) -> float:
     for _ in range(MOST_ROUNDS):
         if search.late or not pools:
             break
-        foreseen = _foreseen(search, pools)
+        sloped = [pool for pool in pools if pool.mixes(search.tensors)]
+        foreseen = _foreseen(search, sloped) if sloped else []
         trials: list[tuple[Swap, ...]] = [(swap,) for _, swap in foreseen[:TRIED]]
+        unforeseen = [pair for pool in pools if pool not in sloped for pair in itertools.combinations(pool.slots, 2)]
+        trials += [(pair,) for pair in unforeseen[:WHOLE_TRIED]]
         trials += rung_exchanges(search.ladders, free)
         began = error
         scored = sorted((search.error(exchanged(search.placement, move)), k) for k, move in enumerate(trials))

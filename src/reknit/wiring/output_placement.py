@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from reknit.wiring.exchanges import Ladder
 from reknit.wiring.links import LinkName
+from reknit.wiring.output_floor import check_repeatable
 from reknit.wiring.output_proof import OutputProof, identical_tensors, prove_recording
 from reknit.wiring.output_search import run
 from reknit.wiring.pools import Pool, check_pools
@@ -89,7 +90,7 @@ def place(
 
     Raises:
         PileError: the pools do not fit the placement.
-        TableError: the outputs do not fit the module, or can be read in two ways.
+        TableError: the outputs do not fit the module, or can be read in two ways; or it answers at random.
     """
     began = time.perf_counter()
     check_pools(pools, tensors, placement)
@@ -97,6 +98,7 @@ def place(
     tensors = {name: single(tensor) for name, tensor in tensors.items()}
     values = {slot: tensors[name] for slot, name in placement.items()}
     recording = Recording.of(module, values, inputs, outputs, link)
+    check_repeatable(recording, values)
     deadline = began + (float("inf") if budget is None else budget)
 
     repeated = {slot for ladder in ladders for rung in ladder for slot in rung}
@@ -105,7 +107,11 @@ def place(
         """A search from the given placement in which some slots are left alone."""
         opened = [pool.without(placement, settled) for pool in pools]
         opened = [pool for pool in opened if len(pool.slots) > 1]
-        mixed = [pool for pool in opened if _is_mixed(tensors[pool.tensors[0]], pool, repeated if rivals else ())]
+        mixed = [
+            pool
+            for pool in opened
+            if pool.mixes(tensors) and _is_mixed(tensors[pool.tensors[0]], pool, repeated if rivals else ())
+        ]
         return Search(
             recording=recording,
             tensors=tensors,

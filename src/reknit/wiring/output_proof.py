@@ -32,7 +32,7 @@ from reknit.wiring.copies import Sets, equal_sets
 from reknit.wiring.exchange_tests import ENOUGH, Exchange, ExchangeTester
 from reknit.wiring.links import LinkName
 from reknit.wiring.observed import ObservedNumbers, ObservedOrder
-from reknit.wiring.output_floor import OutputFloor, output_floor
+from reknit.wiring.output_floor import OutputFloor, check_repeatable, output_floor
 from reknit.wiring.pools import Pool, check_pools
 from reknit.wiring.record_bits import record_bits
 from reknit.wiring.recording import Recording, single
@@ -93,13 +93,14 @@ def prove(
 
     Raises:
         PileError: the pools do not fit the placement.
-        TableError: the outputs do not fit the module, or can be read in two ways.
+        TableError: the outputs do not fit the module, or can be read in two ways; or it answers at random.
     """
     check_pools(pools, tensors, placement)
     copies = identical_tensors(pools, tensors)
     tensors = {name: single(tensor) for name, tensor in tensors.items()}
     values = {slot: tensors[name] for slot, name in placement.items()}
     recording = Recording.of(module, values, inputs, outputs, link)
+    check_repeatable(recording, values)
     return prove_recording(recording, pools, tensors, placement, copies=copies, noise=noise, seed=seed)
 
 

@@ -32,6 +32,10 @@ class Pool:
             tuple(name for name in self.tensors if name not in held),
         )
 
+    def mixes(self, tensors: Mapping[str, Tensor]) -> bool:
+        """Whether a slot may hold a weighted sum of the tensors: not of indices or truth values."""
+        return all(tensors[name].is_floating_point() for name in self.tensors)
+
     def stacked(self, tensors: Mapping[str, Tensor]) -> Tensor:
         """The tensors as rows, flattened, in float32."""
         return torch.stack([tensors[name].detach().reshape(-1).float() for name in self.tensors])

@@ -6,14 +6,42 @@ it) or sides of a threshold (``binary``: 0 and 1, of the shape of the answer). W
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 from torch import Tensor
 
 from reknit.errors import TableError
 from reknit.wiring.links import LINKS, LinkName, NumberLink, find_link
+from reknit.wiring.masks import masked
 from reknit.wiring.observed import Observed, ObservedNumbers, ObservedOrder
 
 PROBABLE, POSITIVE = 0.5, 0.0
 """The threshold of answers that are probabilities, and of all others."""
+
+
+def check_rows(inputs: Sequence[Any], records: Sequence[Tensor]) -> None:
+    """Whether anything was recorded.
+
+    Raises:
+        TableError: a tensor holds no numbers.
+    """
+    for where, tensors in (("inputs", inputs), ("outputs", records)):
+        if any(isinstance(tensor, Tensor) and not tensor.numel() for tensor in tensors):
+            raise TableError("they are empty", where, "Record one row an input, and at least one")
+
+
+def check_answers(answers: Sequence[Tensor]) -> None:
+    """Whether the module answers with numbers that can be nearer to a record or farther from it.
+
+    Raises:
+        TableError: it answers class ids or truth values.
+    """
+    for answer in answers:
+        if not answer.is_floating_point():
+            dtype = str(answer.dtype).removeprefix("torch.")
+            problem = f"the module answers whole numbers or truth values ({dtype}), of which nothing can be searched"
+            raise TableError(problem, "outputs", "Let it answer the numbers they are made from")
 
 
 def observe(answer: Tensor, record: Tensor, link: LinkName | None, *, bounded: bool) -> Observed:
@@ -55,7 +83,7 @@ def _numbers(answer: Tensor, record: Tensor, link: NumberLink) -> ObservedNumber
     if link != "identity" and not bool(finite.all()):
         problem = f"they hold infinite numbers, which do not come from a {link}"
         raise TableError(problem, "outputs", "Say --link identity, or leave such rows out")
-    return ObservedNumbers(LINKS[link], record, finite)
+    return ObservedNumbers(LINKS[link], record, finite & ~masked(record))
 
 
 def _found(answer: Tensor, record: Tensor) -> LinkName:

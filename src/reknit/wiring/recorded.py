@@ -37,7 +37,7 @@ def read_recorded(path: str | Path) -> Recorded:
 
     Raises:
         ContainerError: the file cannot be read.
-        TableError: it has no inputs, or first axes differ.
+        TableError: it has no inputs, an array is empty, or first axes differ.
     """
     stored = read_tensors(path)
     inputs, outputs = (_numbered(stored, word) for word in ("input", "output"))
@@ -45,6 +45,8 @@ def read_recorded(path: str | Path) -> Recorded:
         remedy = "Write an npz file with the arrays inputs and, if they are known, outputs"
         raise TableError("has no array inputs (nor input_0, input_1, ...)", path, remedy)
     rows = {len(array) if array.ndim else 0 for array in (*inputs, *outputs)}
+    if any(array.ndim and not len(array) for array in (*inputs, *outputs)):
+        raise TableError("inputs or outputs are empty", path, "Record one row an input, and at least one")
     if len(rows) > 1 or 0 in rows:
         raise TableError("the first axes of inputs and outputs are not equally long", path, "Record one row an input")
     import torch

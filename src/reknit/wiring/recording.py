@@ -21,8 +21,9 @@ from reknit.errors import TableError
 from reknit.skeleton.answers import tensors_in
 from reknit.skeleton.guess_inputs import first_line
 from reknit.wiring.links import LinkName
+from reknit.wiring.masks import masked
 from reknit.wiring.observed import Observed, ObservedNumbers, ObservedOrder
-from reknit.wiring.readings import observe
+from reknit.wiring.readings import check_answers, check_rows, observe
 from reknit.wiring.written_out_norms import WrittenOutNorms
 
 Values = Mapping[str, Tensor]
@@ -74,9 +75,11 @@ class Recording:
         inputs = tuple(single(x) for x in inputs)
         values = {**own, **{key: single(value) for key, value in values.items()}}
         records = [record.detach() for record in tensors_in(outputs)]
+        check_rows(inputs, records)
         try:
             with torch.no_grad():
                 answers = tensors_in(functional_call(module, dict(values), inputs))
+                check_answers(answers)
                 independent = _independent(module, values, inputs, answers)
                 bounded = _bounded(module, values, inputs, answers)
         except (RuntimeError, TypeError, IndexError) as error:
@@ -224,5 +227,6 @@ def _within(answer: Tensor) -> bool:
 
 
 def _slack(answer: Tensor) -> float:
-    """By how much two passes may differ: a share of the largest number that is one."""
-    return 1e-4 * float(answer.abs().nan_to_num(0.0, 0.0).max()) if answer.numel() else 0.0
+    """By how much two passes may differ: a share of the largest number that is one, and no mask."""
+    sizes = answer.abs()[answer.isfinite() & ~masked(answer)]
+    return 1e-4 * float(sizes.max()) if len(sizes) else 0.0
