@@ -33,8 +33,8 @@ def mended(
         parents: the networks it was made from, in one basis.
         shares: of each parent.
         samples: real inputs; targets are not looked at.
-        by_slot: pattern of slots -> other shares, as it was merged with. Channels are not set right then: with shares
-            by layer there is no one mean of the parents'.
+        by_slot: pattern of slots -> other shares, as it was merged with. A BatchNorm goes by those of its own slots;
+            channels that go through an activation without one are left alone.
         rule: for the statistics of BatchNorms.
     """
     if has_statistics(computer):
