@@ -11,7 +11,7 @@ BENCHES = (
     *("sinkhorn", "polar", "many_sets"),
     "rotation",
     *("wsm", "tree_ensembles", "representations", "laftr"),
-    *("preflight", "published_merges", "matching_speed"),
+    *("preflight", "published_merges", "mending_rules", "matched_channels", "matching_speed"),
 )
 
 
