@@ -61,7 +61,7 @@ def of_pair(key: Sequence[Any]) -> dict[str, Any]:
     judged, known = merge_nets.kind_of(kind).judged, merge_nets.kind_of(kind).known
     computer, pair = merge_nets.computer_of(kind), merge_nets.pair_of(kind, number)
     shares = [computer.answers(net, judged)[0].softmax(1).numpy().ravel() for net in pair]
-    return {"answers": float(np.corrcoef(*shares)[0, 1]), "places": correlations(computer, *pair, known)}
+    return {"answers": float(np.corrcoef(np.stack(shares))[0, 1]), "places": correlations(computer, *pair, known)}
 
 
 def tell(kind: str, lines: Sequence[Mapping[str, Any]]) -> None:
