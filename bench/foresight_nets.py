@@ -31,10 +31,10 @@ from reknit.skeleton.like import resolve
 from reknit.skeleton.trace import trace
 
 PAIRS = {
-    **dict.fromkeys(("digits-mlp-48", "digits-mlp-96", "digits-mlp-192", "digits-deep-96", "digits-tanh-96"), 20),
-    **dict.fromkeys(("cancer-mlp-32", "wine-mlp-32", "made-mlp-64"), 15),
-    **dict.fromkeys(("mlp-512", "resnet-48"), 5),
-    "digits-resnet-24": 3,
+    **dict.fromkeys(("digits-mlp-48", "digits-mlp-96", "digits-mlp-192", "digits-deep-96", "digits-tanh-96"), 12),
+    **dict.fromkeys(("cancer-mlp-32", "wine-mlp-32", "made-mlp-64"), 10),
+    "mlp-512": 5,
+    "resnet-48": 3,
 }
 """How many pairs of each kind; none of these kinds is in ``bench.preflight``. Two are those of ``bench.merging``."""
 KINDS = ("mlp-512", "resnet-48")
