@@ -10,6 +10,7 @@ a pair are not independent, pairs nearly are. A pair counts as it is measured, n
 
 from __future__ import annotations
 
+import hashlib
 import json
 import sys
 from collections import Counter
@@ -115,7 +116,15 @@ def main(argv: list[str]) -> None:
     tell(found, factors)
     print(f"\n{factors} from {lines.codes()}")
     kinds = Counter(line["key"][0] for line in found)
-    content = {"factors": factors, "risk": RISK, "confidence": CONFIDENCE, "pairs learned from": kinds}
+    merged = json.dumps([[line["key"], line["merges"]] for line in found]).encode()
+    content = {
+        "written by": "python -m bench.learn_foresight",
+        "factors": factors,
+        "risk": RISK,
+        "confidence": CONFIDENCE,
+        "pairs learned from": kinds,
+        "sha256 of their merges": hashlib.sha256(merged).hexdigest(),
+    }
     if given.out:
         Path(given.out).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 

@@ -1,15 +1,15 @@
 """The barrier that ``merge`` foresees without labels, against the one that is measured with them.
 
-    python -m bench preflight [--pairs 10]
+    python -m bench preflight [--pairs 10] [--seeds 30]
 
 Six kinds of nets on digits (``merge_nets``), ten nets of each, paired in a ring: net k with net k + 1, sixty pairs.
-Nothing was chosen by these nets: the threshold is reknit's own, and a correction that was tried was judged on nets of
-other widths (dev/log.md). Every pair is merged six ways: as it is, matched by weights and by activations, each plain
-and mended on the rows that were trained on.
+Nothing was chosen by these nets: the margin of ``should work`` was learned on other kinds (``learn_foresight``), and the
+seeds were listed in fresh.md before their first run. Every pair is merged six ways: as it is, matched by weights and
+by activations, each plain and mended on the rows that were trained on.
 
-Foreseen from the 1250 rows that were trained on, and from 273 that were not; measured on the other 274. Measured is
-the loss at the midpoint less the mean loss of the ends, which may be below nothing. Pairs of a ring share nets, so
-intervals over pairs are a little too narrow.
+Foreseen from the 1250 rows that were trained on, and from 273 that were not, and measured with labels on the same;
+judged on the other 274. Measured is the loss at the midpoint less the mean loss of the ends, which may be below
+nothing. Pairs of a ring share nets, and all pairs share rows, so intervals over pairs are too narrow.
 """
 
 from __future__ import annotations
@@ -136,8 +136,8 @@ def tell_correlations(kinds: np.ndarray, foreseen: dict[str, np.ndarray], true: 
             alone = [within(values[kinds == k], true[kinds == k]) for k in KINDS if name in ("all", k)]
             row += [clustered(values[chosen], true[chosen]), f"{np.mean(alone):.2f}"]
         rows.append(row)
-    head = ["kind", "pairs", "merges", *(h for seen in foreseen for h in (f"from {seen} rows", "one way alone"))]
-    show("rank correlation of foreseen and measured barriers, 95 % over pairs; and the mean over ways", head, rows)
+    head = ["kind", "pairs", "merges", *(h for seen in foreseen for h in (seen, "one way alone"))]
+    show("rank correlation with the measured barrier, by what it is told from, 95 % over pairs; and alone", head, rows)
 
 
 def outlook(merge: Line, source: str, *, learned: bool = True) -> str:
@@ -181,7 +181,7 @@ def tell_calibration(foreseen: dict[str, np.ndarray], true: np.ndarray) -> None:
                 means = f"{values[chosen].mean():.3f}", f"{true[chosen].mean():.3f}"
                 rows.append([f"to {high:g}", int(chosen.sum()), *means, f"{ratio:.2f}", *share])
         head = ["foreseen", "merges", "mean foreseen", "mean measured", "ratio", "measured: 5 %", "50 %", "95 %"]
-        show(f"foreseen from {SEEN[seen]}, in nats", head, rows)
+        show(f"known before, from {SEEN[seen]}, in nats", head, rows)
         gap = true - values
         print(f"measured less foreseen: mean {gap.mean():.4f}, median {np.median(gap):.4f}")
 
