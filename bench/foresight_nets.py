@@ -2,8 +2,9 @@
 
     pair_of("digits-mlp-96", 3) -> two nets, and rows that were trained on, fresh ones, and those to judge by
 
-Bundled data sets of scikit-learn (digits, breast cancer, wine), and one that is made up. Every pair has a split of its own, so that luck with the rows averages out; no net is in two pairs.
-Nets are trained when they are first asked for and kept in ``bench/out/nets``.
+Bundled data sets of scikit-learn (digits, breast cancer, wine), and one that is made up. Every pair has a split of its
+own, so that luck with the rows averages out; no net is in two pairs. The digits are those of ``bench.preflight``, the
+nets are not. Nets are trained when they are first asked for and kept in ``bench/out/nets``.
 """
 
 from __future__ import annotations

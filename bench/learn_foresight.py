@@ -2,10 +2,10 @@
 
     python -m bench.learn_foresight [--threads 1] [--out src/reknit/match/foresight_margin.json]
 
-From the pairs of ``bench.foresight_nets``, each merged six ways (``bench.preflight``), foreseen and measured with labels
-from rows that were trained on and from fresh ones, and judged on others. What is bounded is the share of wrong pairs
-among those of which any merge is said to work: a pair is wrong if one of its merges is, from either rows. Merges of
-a pair are not independent, pairs nearly are. A pair counts as it is measured, noise of its rows included.
+From the pairs of ``bench.foresight_nets``, each merged six ways (``bench.preflight``), foreseen, and measured with
+labels, from rows that were trained on and from fresh ones, and judged on others. What is bounded is the share of wrong
+pairs among those of which any merge is said to work: a pair is wrong if one of its merges is, from either rows. Merges
+of a pair are not independent, pairs nearly are. A pair counts as it is measured, noise of its rows included.
 """
 
 from __future__ import annotations

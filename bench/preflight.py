@@ -3,9 +3,9 @@
     python -m bench preflight [--pairs 10] [--seeds 30]
 
 Six kinds of nets on digits (``merge_nets``), ten nets of each, paired in a ring: net k with net k + 1, sixty pairs.
-Nothing was chosen by these nets: the margin of ``should work`` was learned on other kinds (``learn_foresight``), and the
-seeds were listed in fresh.md before their first run. Every pair is merged six ways: as it is, matched by weights and
-by activations, each plain and mended on the rows that were trained on.
+Nothing was chosen by these nets: the margin of ``should work`` was learned on other kinds (``learn_foresight``), and
+the seeds were listed in fresh.md before their first run. Every pair is merged six ways: as it is, matched by weights
+and by activations, each plain and mended on the rows that were trained on.
 
 Foreseen from the 1250 rows that were trained on, and from 273 that were not, and measured with labels on the same;
 judged on the other 274. Measured is the loss at the midpoint less the mean loss of the ends, which may be below

@@ -24,7 +24,7 @@ from reknit.errors import TableError
 from reknit.match.agreement import TensorAgreement, agreement
 from reknit.match.computing import Computer
 from reknit.match.excess import Answers, by_labels, expected
-from reknit.match.foresight_margin import ForesightMargin, Outlook, learned_margin, outlook_of
+from reknit.match.foresight_margin import Outlook, learned_margin, outlook_of
 from reknit.match.judging import Interval, bootstrapped
 from reknit.match.samples import Samples
 
