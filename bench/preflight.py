@@ -1,6 +1,6 @@
 """The barrier that ``merge`` foresees without labels, against the one that is measured with them.
 
-    python -m bench preflight [--pairs 10] [--seeds 30]
+    python -m bench preflight [--pairs 10] [--seeds 30] [--kinds mlp-64,...]
 
 Six kinds of nets on digits (``merge_nets``), ten nets of each, paired in a ring: net k with net k + 1, sixty pairs.
 Nothing was chosen by these nets: the margin of ``should work`` was learned on other kinds (``learn_foresight``), and
@@ -15,7 +15,7 @@ nothing. Pairs of a ring share nets, and all pairs share rows, so intervals over
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Any
 
@@ -53,10 +53,10 @@ Line = dict[str, Any]
 Net = dict[str, np.ndarray]
 
 
-def collected(first: int, pairs: int, *, again: bool = False) -> tuple[list[Line], Lines]:
+def collected(first: int, pairs: int, names: Sequence[str] = KINDS, *, again: bool = False) -> tuple[list[Line], Lines]:
     """The merges of every pair of the rings that begin with this seed."""
     lines = Lines(f"preflight-{first}", again, ("match", "skeleton", "solvers"))
-    keys = [[name, number] for name in KINDS for number in range(pairs)]
+    keys = [[name, number] for name in names for number in range(pairs)]
     return list(lines.each(keys, lambda key: merges(*key, first))), lines
 
 
@@ -129,11 +129,12 @@ def within(foreseen: np.ndarray, true: np.ndarray) -> float:
 def tell_correlations(kinds: np.ndarray, foreseen: dict[str, np.ndarray], true: np.ndarray) -> None:
     """By kind, and over all."""
     rows: list[list[object]] = []
-    for name in (*KINDS, "all"):
+    names = tuple(dict.fromkeys(kinds.tolist()))
+    for name in (*names, "all"):
         chosen = kinds == name if name != "all" else np.ones(len(kinds), dtype=bool)
         row: list[object] = [name, int(chosen.sum()), int(true[chosen].size)]
         for values in foreseen.values():
-            alone = [within(values[kinds == k], true[kinds == k]) for k in KINDS if name in ("all", k)]
+            alone = [within(values[kinds == k], true[kinds == k]) for k in names if name in ("all", k)]
             row += [clustered(values[chosen], true[chosen]), f"{np.mean(alone):.2f}"]
         rows.append(row)
     head = ["kind", "pairs", "merges", *(h for seen in foreseen for h in (seen, "one way alone"))]
@@ -152,7 +153,7 @@ def tell_outlooks(kinds: np.ndarray, found: list[list[Line]], source: str) -> tu
     """How often each outlook was given and wrong, with the margin and without; wrong and given of "should work"."""
     rows: list[list[object]] = []
     for learned in (False, True):
-        for name in (*KINDS, "all"):
+        for name in (*dict.fromkeys(kinds.tolist()), "all"):
             some = [merge for kind, pair in zip(kinds, found, strict=True) if name in (kind, "all") for merge in pair]
             said = [outlook(merge, source, learned=learned) for merge in some]
             works = [merge["measured"] for merge, word in zip(some, said, strict=True) if word == "should work"]
@@ -188,9 +189,9 @@ def tell_calibration(foreseen: dict[str, np.ndarray], true: np.ndarray) -> None:
 
 def main(argv: list[str]) -> None:
     """Every pair, then the tables."""
-    given = options("preflight", argv, pairs=NETS, seeds=FIRST)
+    given = options("preflight", argv, pairs=NETS, seeds=FIRST, kinds=",".join(KINDS))
     torch.set_num_threads(given.threads)
-    found, lines = collected(given.seeds, given.pairs, again=given.fresh)
+    found, lines = collected(given.seeds, given.pairs, given.kinds.split(","), again=given.fresh)
     kinds = np.array([line["key"][0] for line in found])
 
     def values(key: str) -> np.ndarray:
