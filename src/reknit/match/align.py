@@ -181,9 +181,9 @@ def align(
     if isinstance(symmetry, Symmetry) and any(dtype in HALVES for dtype in pair.networks[1].dtypes.values()):
         symmetry = symmetry.in_powers_of_two()
     aligned = symmetry.apply(dict(pair.networks[1].tensors))
-    from reknit.match.computing import compare
+    from reknit.match.computing import same_function
 
-    same = compare(pair.computer, pair.networks[1].tensors, aligned, samples)
+    same = same_function(pair.computer, pair.networks[1].tensors, aligned, samples)
     clock.stop("prove")
     found = _written_up(pair, options, symmetry, objective, same, aligned, clock.seconds)
     if out is not None:

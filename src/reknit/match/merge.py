@@ -240,7 +240,7 @@ def _looked_at(
     mend: bool,
 ) -> Merge:
     """The average, mended where there are inputs (a star is as it was trained), what is foreseen of it, the proofs."""
-    from reknit.match.computing import compare
+    from reknit.match.computing import same_function
     from reknit.match.mending import mended, what_is_mended
     from reknit.match.preflight import preflight
     from reknit.match.statistics import has_statistics
@@ -255,7 +255,7 @@ def _looked_at(
         said = what_is_mended(pair.computer, channels=channels)
     ahead = preflight(pair.computer, tensors, parents, run["weights"], kept, answers=run["answers"])
     moved = [(each.tensors, parent) for each, parent in zip(pair.networks, parents, strict=True)][0 if trained else 1 :]
-    same = tuple(compare(pair.computer, *each, samples) for each in moved if each[0] is not each[1])
+    same = tuple(same_function(pair.computer, *each, samples) for each in moved if each[0] is not each[1])
     verdict, reason = VERDICTS[ahead.outlook], ahead.reason
     if not all(each.holds for each in same):
         verdict, reason = "failed", "a network would compute something else after alignment"
