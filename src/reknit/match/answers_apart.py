@@ -38,7 +38,7 @@ class AnswersApart:
         name: ``answer``, or ``answer 2`` where a module answers several.
         distance: mean squared distance of a row; None for whole numbers.
         share: of it in both networks' variances; None where neither varies.
-        same: share of positions with the same largest answer, or the same whole numbers; None where answers are numbers.
+        same: share of positions with the same largest answer, or the same whole number; None where answers are numbers.
         divergence: of the answered shares; None likewise.
     """
 
@@ -50,8 +50,7 @@ class AnswersApart:
 
     def as_json(self) -> dict[str, Any]:
         """The object that ``--json`` prints."""
-        known = {key: value.as_json() if isinstance(value, Interval) else value for key, value in vars(self).items()}
-        return known
+        return {key: value.as_json() if isinstance(value, Interval) else value for key, value in vars(self).items()}
 
 
 def answers_apart(

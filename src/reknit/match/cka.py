@@ -108,8 +108,8 @@ def unbiased_hsic(first: Square, second: Square) -> float:
 def u_centred(kernel: Square) -> Square:
     """A kernel matrix, n >= 4, such that ``unbiased_hsic(K, L)`` is the sum of U(K) U(L) over n (n - 3).
 
-    Szekely and Rizzo 2014, "Partial distance correlation with methods for dissimilarities", arXiv 1310.2926: CKA of many
-    representations with many others is then one product of matrices.
+    Szekely and Rizzo 2014, "Partial distance correlation with methods for dissimilarities", arXiv 1310.2926: CKA of
+    many representations with many others is then one product of matrices.
     """
     n = len(kernel)
     hollow = kernel - np.diag(np.diag(kernel))

@@ -1,4 +1,4 @@
-"""``compare``: how alike two networks are: in what they compute, in what they represent on the way, in their weights."""
+"""``compare``: how alike two networks are: their answers, what they represent on the way, and their weights."""
 
 from __future__ import annotations
 

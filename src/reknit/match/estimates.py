@@ -16,7 +16,7 @@ from reknit.match.laftr import estimated_distance
 from reknit.match.pairs import Pair
 from reknit.match.relu_chain import Chain, chain_inputs, check_chain, relu_chain
 from reknit.match.samples import Samples, draw_samples
-from reknit.match.stored_gates import StoredGates, gates_of, read_gates
+from reknit.match.stored_gates import gates_of, read_gates
 
 CHECKED = 64
 """Rows on which a chain is held against the module."""
@@ -82,24 +82,25 @@ def estimate(
         InputError: the module is no plain chain with ReLU, or the file is another network's.
         OutputError: the file cannot be written.
     """
-    there = store is not None and Path(store).exists()
-    if samples is None and not there:
-        if store is None:
-            return None
+    held = Path(store) if store is not None and Path(store).exists() else None
+    if store is not None and held is None and samples is None:
         raise UsageError("there is nothing stored yet", store, "Give the first network's inputs with --data")
     chain = relu_chain(pair.skeleton)
     first, second = (network.tensors for network in pair.networks)
     for net in (first, second):
         _check(chain, pair.computer, net, samples)
     layers, mark = chain(first), chain.fingerprint(first)
-    kept: StoredGates
-    if store is not None and there and not (force and samples is not None):
-        kept, written = read_gates(store, layers, mark), False
-    else:
-        assert samples is not None
-        kept, written = gates_of(layers, chain_inputs(samples, pair.skeleton.name), mark), store is not None
+    x = None if samples is None else chain_inputs(samples, pair.skeleton.name)
+    written = False
+    if held is not None and (x is None or not force):
+        kept = read_gates(held, layers, mark)
+    elif x is not None:
+        kept = gates_of(layers, x, mark)
         if store is not None:
             kept.save(store, force=force)
+            written = True
+    else:
+        return None
     return Estimate(
         estimated_distance(layers, chain(second), kept.stored),
         None if aligned is None else estimated_distance(layers, chain(aligned), kept.stored),

@@ -76,6 +76,7 @@ class Leading:
         vacuous: the rows do not tell which directions lead: the region holds nearly everything.
         before: distance to the second network's subspace, units as they are.
         after: the same with the second network aligned; None where it is not.
+        unrelated: the root mean square of distances of random subspaces.
         reason: why there is no region.
     """
 
@@ -86,6 +87,7 @@ class Leading:
     vacuous: bool
     before: float
     after: float | None
+    unrelated: float
     reason: str = ""
 
     def as_json(self) -> dict[str, Any]:
@@ -117,16 +119,15 @@ class Representation:
         return np.asarray(deviation > DEAD * np.maximum(size, deviation.max(initial=0.0)))
 
     @cached_property
-    def few(self) -> tuple[Float[np.ndarray, "n units"], Int[np.ndarray, " n"]]:
+    def kept(self) -> tuple[Float[np.ndarray, "n units"], Int[np.ndarray, " n"]]:
         """At most ``KERNEL`` rows and positions, and the row of each."""
-        rows, positions, units = self.values.shape
-        kept = self.values[:KERNEL, : max(1, KERNEL // min(rows, KERNEL))]
-        return kept.reshape(-1, units), np.repeat(np.arange(len(kept)), kept.shape[1])
+        kept = self.values[:KERNEL, : max(1, KERNEL // min(len(self.values), KERNEL))]
+        return kept.reshape(-1, kept.shape[2]), np.repeat(np.arange(len(kept)), kept.shape[1])
 
     @cached_property
     def kernel(self) -> Float[np.ndarray, "n n"] | None:
         """U-centred linear kernel, of norm 1; None with fewer than 4 positions, or where nothing varies."""
-        values = self.few[0]
+        values = self.kept[0]
         if len(values) < 4 or not self.varies.any():
             return None
         centred = u_centred(linear_kernel(values))
@@ -135,8 +136,8 @@ class Representation:
 
     @cached_property
     def principal(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Of the few: deviations, falling; unit vectors of scores, and directions of units, one a column."""
-        values = self.few[0] - self.few[0].mean(0)
+        """Of those: deviations, falling; unit vectors of scores, and directions of units, one a column."""
+        values = self.kept[0] - self.kept[0].mean(0)
         if values.shape[1] <= len(values):
             squares, directions = np.linalg.eigh(values.T @ values)
             sizes = np.sqrt(np.maximum(squares, 0))
@@ -155,7 +156,7 @@ def cka_between(first: Representation, second: Representation) -> Interval | Non
         return None
     value = float((a * b).sum())
     moved = 2 * (a * b).sum(1) - value * ((a * a).sum(1) + (b * b).sum(1))
-    by_row = np.bincount(first.few[1], moved)
+    by_row = np.bincount(first.kept[1], moved)
     rows = len(by_row)
     if rows < FEWEST_ROWS:
         return Interval(value, float("nan"), float("nan"))
@@ -187,7 +188,7 @@ def leading_between(
     (sizes, scores, units), (other_sizes, other_scores, other_units) = first.principal, second.principal
     if not (first.varies.any() and second.varies.any()):
         return None
-    known, groups = first.few
+    known, groups = first.kept
     most = min(MOST_LEADING, int(first.varies.sum()), int(second.varies.sum()), len(known) - 1)
     rank = max(1, min(int((s >= LEADING * s[0]).sum()) for s in (sizes, other_sizes)))
     rank = min(rank, most)
@@ -196,17 +197,17 @@ def leading_between(
     before = projector_distance(units[:, :rank], other_units[:, :rank])
     after = None if aligned is None else projector_distance(units[:, :rank], aligned.principal[2][:, :rank])
     rows = int(groups.max()) + 1
+    unrelated = float(np.sqrt(2 * rank * (1 - rank / known.shape[1])))
     reason = ""
     if rows < max(FEWEST_ROWS, rank + 2):
-        reason = f"{rows} rows are too few for a region"
+        reason = f"{rows} rows are too few"
     elif rank >= known.shape[1]:
         reason = "all directions lead"
     elif known.shape[1] > REGION_UNITS:
-        reason = f"of more than {REGION_UNITS} units no region is made"
-    if reason:
-        return Leading(rank, (share[0], share[1]), agreement, None, False, before, after, reason)
-    region = subspace_region(known, rank, draws=DRAWS, seed=seed, groups=groups)
-    return Leading(rank, (share[0], share[1]), agreement, region.radius, region.vacuous, before, after)
+        reason = f"there are more than {REGION_UNITS} units"
+    region = None if reason else subspace_region(known, rank, draws=DRAWS, seed=seed, groups=groups)
+    radius, vacuous = (None, False) if region is None else (region.radius, region.vacuous)
+    return Leading(rank, (share[0], share[1]), agreement, radius, vacuous, before, after, unrelated, reason)
 
 
 def projector_distance(first: Float[np.ndarray, "d r"], second: Float[np.ndarray, "d r"]) -> float:

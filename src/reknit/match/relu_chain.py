@@ -63,9 +63,9 @@ class Chain:
         if use.operation == "linear":
             weight = numbers["weight"].T if use.slots["weight"] in self.turned else numbers["weight"]
             return weight, numbers.get("bias", np.zeros(len(weight)))
-        eps = (use.details or {}).get("eps", 0.0)
-        assert isinstance(eps, int | float)
-        factor = numbers.get("weight", np.ones(len(numbers["running_var"]))) / np.sqrt(numbers["running_var"] + eps)
+        told = (use.details or {}).get("eps")
+        variance = numbers["running_var"] + (told if isinstance(told, int | float) else 0.0)
+        factor = numbers.get("weight", np.ones(len(variance))) / np.sqrt(variance)
         shift = numbers.get("bias", np.zeros(len(factor))) - factor * numbers["running_mean"]
         return np.diag(factor), shift
 

@@ -1,4 +1,4 @@
-"""Two networks' representations, site by site, and each with those at other depths: what one CKA is to be read beside."""
+"""Representations of two networks, site by site, and each beside those at other depths: one CKA alone says little."""
 
 from __future__ import annotations
 

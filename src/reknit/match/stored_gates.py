@@ -1,7 +1,7 @@
 """What LAFTR keeps of a network's data, in a file: estimates without the data, on another day, by somebody else.
 
-A safetensors file: ``active.K`` for each hidden layer, ``mean`` and ``covariance`` of the inputs; further ``spread``, the
-mean squared distance of the network's answers from their mean, which distances are read beside; ``rows``; and
+A safetensors file: ``active.K`` for each hidden layer, ``mean`` and ``covariance`` of the inputs; further ``spread``,
+the mean squared distance of the network's answers from their mean, which distances are read beside; ``rows``; and
 ``fingerprint``, a hash of the network's numbers, as the shares are of its units in their order.
 """
 
@@ -71,7 +71,7 @@ def read_gates(path: str | Path, layers: Layers, fingerprint: bytes) -> StoredGa
         InputError: it holds something else, or another network's statistics.
     """
     found = read_tensors(path)
-    shapes = {f"active.{k}": (len(bias),) for k, (_, bias) in enumerate(layers[:-1])}
+    shapes: dict[str, tuple[int, ...]] = {f"active.{k}": (len(bias),) for k, (_, bias) in enumerate(layers[:-1])}
     inputs = layers[0][0].shape[1]
     shapes |= {"mean": (inputs,), "covariance": (inputs, inputs), "spread": (1,), "rows": (1,), "fingerprint": (32,)}
     named = {found.info(name).key: name for name in found.names}

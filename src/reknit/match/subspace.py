@@ -11,7 +11,7 @@ distribution nor the gap to be known:
     region = { P : ||P^ - P||_F <= radius }
 
 Departures: rows are centred by their mean, which the paper takes to be zero; rows that belong together (positions of
-one input) share a weight, so that groups of rows are what is drawn; and with more than 128 columns P* is taken to first
+one input) share a weight, so that groups of rows are what is drawn; and with more than 64 columns P* is taken to first
 order in its difference from P^, which is what the paper's proof compares,
 
     ||P* - P^||_F^2 ~ 2 sum over i <= r < j of  (u_i' S* u_j)^2 / (l_i - l_j)^2
@@ -33,7 +33,7 @@ from reknit.errors import InputError, UsageError
 
 BLOCK = 2**24
 """Numbers held at a time by the bootstrap."""
-EXACT = 128
+EXACT = 64
 """Columns up to which every draw of the bootstrap is decomposed."""
 
 
