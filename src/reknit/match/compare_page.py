@@ -25,13 +25,14 @@ BLIND = (
     "without loss has theirs."
 )
 SUBSPACES = (
-    "Directions whose deviation is at least .3 of the largest, as subspaces of units, which need one basis: compare them "
-    "after alignment. The radius is that of the 95 % confidence region for the first network's subspace; what lies within "
-    "it cannot be told from it by these rows. Distances are those of projectors; those of random subspaces stand beside."
+    "Directions whose deviation is at least .3 of the largest, as subspaces of units, which need one basis: compare "
+    "them after alignment. The radius is that of the 95 % confidence region for the first network's subspace; what "
+    "lies within it cannot be told from it by these rows. Distances are those of projectors, with those of random "
+    "subspaces beside them."
 )
 LAFTR = (
-    "LAFTR: from {stored}, and the mean and covariance of the inputs. It ranks distances within one basis well and is off "
-    "in size; between networks trained apart only the aligned one means anything."
+    "LAFTR: from {stored}, and the mean and covariance of the inputs. It ranks distances within one basis well and is "
+    "off in size; between networks trained apart only the aligned one means anything."
 )
 
 

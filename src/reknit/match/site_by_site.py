@@ -193,7 +193,7 @@ def _notes(constant: int, mixed: int, thinned: int, nothing: bool) -> tuple[str,
     if nothing:
         notes.append("no operation on a slot was seen in the forward pass")
     if constant:
-        notes.append(f"{_sites(constant)} the same for every row and left out")
+        notes.append(f"{_sites(constant)} the same whatever the rows, as a table of positions, and left out")
     if mixed:
         notes.append(f"at {mixed} more no row can be told from another, as over a batch; left out")
     if thinned:

@@ -70,7 +70,7 @@ class Sites:
 
     Attributes:
         found: in the order of the forward pass.
-        constant: how many sites are the same for every row.
+        constant: how many sites are the same in whatever order rows are given.
         mixed: how many have no layout in which rows can be told apart.
     """
 
