@@ -1,5 +1,7 @@
 """Where representations are seen: layouts asked of the module, nothing twice, inputs left out, values as computed."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -78,3 +80,12 @@ def test_positions_are_drawn_alike_for_every_network_and_place_and_portions_hold
     assert np.array_equal(values, look(runner, tensors[0], asked, [site])[site])
     assert [site for part in parts(found, 10**5) for site in part] == list(found)
     assert len(list(parts(found, 10**7))) > 1
+
+
+def test_what_is_elsewhere_or_infinite_for_some_rows_is_left_out():
+    runner, asked = computer(LIKES["mlp"]), samples(LIKES["mlp"], 5)
+    tensors = both(runner)
+    first, *others = find_sites(runner, tensors, asked).found
+    assert not look(runner, tensors[0], asked, [replace(first, inner=2)])
+    infinite = {**tensors[0], "layers.2.weight": np.full((4, 20), np.inf, np.float32)}
+    assert set(look(runner, infinite, asked, [first, *others])) == {first, *others[:-1]}

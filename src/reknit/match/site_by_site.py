@@ -140,16 +140,21 @@ def site_by_site(
     shown = _spaced(sites.found)
     found: list[SiteLikeness] = []
     kernels: tuple[dict[Site, np.ndarray], dict[Site, np.ndarray]] = ({}, {})
+    lost = 0
     for part in parts(sites.found, len(samples)):
         seen = [look(computer, net, samples, part) for net in (first, second)]
-        moved = None if aligned is None else look(computer, aligned, samples, part)
+        moved = {} if aligned is None else look(computer, aligned, samples, part)
         for site in part:
+            if any(site not in each for each in seen):
+                lost += 1
+                continue
             a, b = (Representation(each.pop(site)) for each in seen)
-            found.append(_likeness(site, a, b, None if moved is None else Representation(moved.pop(site)), seed))
+            c = Representation(moved.pop(site)) if site in moved else None
+            found.append(_likeness(site, a, b, c, seed))
             for kept, each in zip(kernels, (a, b), strict=True):
                 if site in shown and each.kernel is not None:
                     kept[site] = _packed(each.kernel)
-    notes = _notes(sites.constant, sites.mixed, len(sites.found) - len(shown), not sites.found)
+    notes = _notes(sites.constant, sites.mixed, lost, len(sites.found) - len(shown), not sites.found)
     return SiteBySite(tuple(found), _matrix(shown, *kernels), len(samples), notes)
 
 
@@ -188,7 +193,7 @@ def _matrix(sites: Sequence[Site], first: Mapping[Site, np.ndarray], second: Map
     return CkaMatrix(tuple(site.name for site in sites), values)
 
 
-def _notes(constant: int, mixed: int, thinned: int, nothing: bool) -> tuple[str, ...]:
+def _notes(constant: int, mixed: int, lost: int, thinned: int, nothing: bool) -> tuple[str, ...]:
     notes = []
     if nothing:
         notes.append("no operation on a slot was seen in the forward pass")
@@ -196,6 +201,8 @@ def _notes(constant: int, mixed: int, thinned: int, nothing: bool) -> tuple[str,
         notes.append(f"{_sites(constant)} the same whatever the rows, as a table of positions, and left out")
     if mixed:
         notes.append(f"at {mixed} more no row can be told from another, as over a batch; left out")
+    if lost:
+        notes.append(f"{_sites(lost)} infinite, or elsewhere, for some rows, and left out")
     if thinned:
         notes.append(f"the matrix shows {MOST_SITES} sites, evenly spaced")
     return tuple(notes)

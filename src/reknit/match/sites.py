@@ -188,7 +188,7 @@ def kept_positions(site: Site, rows: int) -> int:
 
 
 def look(
-    computer: Computer, tensors: Mapping[str, Any], samples: Samples, sites: Sequence[Site], *, batch: int = 64
+    computer: Computer, tensors: Mapping[str, Any], samples: Samples, sites: Sequence[Site], *, batch: int = 32
 ) -> dict[Site, Float[np.ndarray, "rows positions units"]]:
     """What is at some sites, for every row; the positions are drawn, the same ones for every network and site.
 
@@ -198,6 +198,9 @@ def look(
         samples: what is asked; at most ``POSITIONS`` rows.
         sites: of ``find_sites``.
         batch: rows in one forward pass.
+
+    Returns:
+        float64; without the sites whose values turn out to be of other positions, or infinite, for some rows.
     """
     known = {(site.place, site.call): site for site in sites}
     drawn = {site.positions: _drawn(site, len(samples)) for site in sites}
@@ -205,15 +208,18 @@ def look(
 
     def show(key: Key, values: Tensor) -> None:
         site = known.get(key)
-        if site is None:
+        if site is None or values.numel() % (site.width * site.positions):
             return
         start = sum(len(part) for part in found[site])
         by_row = values.reshape(site.width, site.outer, -1, site.inner).permute(2, 1, 3, 0).flatten(1, 2)
         chosen = drawn[site.positions][start : start + len(by_row)]
-        found[site].append(by_row.gather(1, chosen[:, :, None].expand(-1, -1, site.width)).clone())
+        if len(chosen) < len(by_row):
+            return
+        found[site].append(by_row.gather(1, chosen[:, :, None].expand(-1, -1, site.width)).double())
 
     _run(computer, tensors, samples, show, batch)
-    return {site: torch.cat(rows).numpy() for site, rows in found.items()}
+    whole = {site: torch.cat(rows) for site, rows in found.items() if sum(map(len, rows)) == len(samples)}
+    return {site: values.numpy() for site, values in whole.items() if bool(values.isfinite().all())}
 
 
 def _drawn(site: Site, rows: int) -> Tensor:
