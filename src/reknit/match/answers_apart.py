@@ -28,6 +28,8 @@ from reknit.match.samples import Samples
 Reading = Literal["classes", "numbers"]
 READINGS: tuple[Reading, ...] = ("classes", "numbers")
 ASKED_TWICE = 16
+ROUNDING = 1e-20
+"""Share of the variances up to which a squared distance is rounding, in float64, and is 0."""
 
 
 @dataclass(frozen=True)
@@ -121,6 +123,7 @@ def _apart(name: str, a: Tensor, b: Tensor, reading: str, module: str) -> Answer
     flat = [torch.where(known, each, 0.0).flatten(1) if each.ndim > 1 else each[:, None] for each in (a, b)]
     squares = (flat[0] - flat[1]).square().sum(1)
     spread = sum(float((each - each.mean(0)).square().sum(1).mean()) for each in flat)
+    squares = torch.where(squares > ROUNDING * spread, squares, 0.0)
     share = float(squares.mean()) / spread if spread > 0 else None
     if reading == "numbers":
         return AnswersApart(name, _over_rows(squares), share, None, None)
@@ -132,9 +135,8 @@ def _divergence(a: Tensor, b: Tensor) -> Tensor:
     """Of the shares answered to each class; logits of minus infinity are shares of 0."""
     first, second = log_shares(a), log_shares(b)
     middle = torch.logaddexp(first, second) - float(np.log(2))
-    return torch.stack(
-        [torch.where(p.isfinite(), p.exp() * (p - middle), 0.0).sum(-1) / 2 for p in (first, second)]
-    ).sum(0)
+    halves = [torch.where(p.isfinite(), p.exp() * (p - middle), 0.0).sum(-1) / 2 for p in (first, second)]
+    return (halves[0] + halves[1]).clamp(min=0.0)
 
 
 def _over_rows(values: Tensor) -> Interval:
