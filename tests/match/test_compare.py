@@ -217,6 +217,15 @@ def test_one_row_and_few_rows(tmp_path):
     assert json.loads(json.dumps(odd("plain", tmp_path, rows=12).representations.sites[0].cca.as_json()))["reason"]
 
 
+def test_repeated_rows_are_told(nets, tmp_path):
+    files, data = nets
+    x = np.load(data)["inputs"]
+    np.savez(tmp_path / "twice.npz", inputs=np.concatenate([x[:30], x[:20]]))
+    found = compare(files["one"], files["other"], like=MLP, data=tmp_path / "twice.npz", method="none")
+    assert found.notes == ("20 of 50 rows are repeated: intervals take them for new ones",)
+    assert compare(files["one"], files["other"], like=MLP, data=data, method="none").notes == ()
+
+
 def test_rows_are_what_intervals_are_over_not_positions():
     """A sequence repeated four times tells no more than once."""
     runner = computer("match.odd_modules:rows_first")

@@ -172,6 +172,8 @@ def compare(
     clock.stop("read")
     told("matching")
     aligned, notes = _aligned(pair, options, samples)
+    if given is not None and given.repeated:
+        notes += (f"{given.repeated} of {len(given)} rows are repeated: intervals take them for new ones",)
     clock.stop("match")
     told("answers")
     parts: dict[str, Any] = _functions(pair, aligned, given, store, answers, force=force)
