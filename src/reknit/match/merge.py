@@ -120,8 +120,8 @@ def merge(
         decay: the networks are checkpoints of one run, in their order, and are averaged as if the learning rate had
             decayed so (``match.wsm``): ``linear``, ``cosine``, ``1-sqrt`` or ``inverse-sqrt``. Nothing is aligned.
         steps: at which steps the checkpoints were taken; None: evenly spaced.
-        mend: by which rule statistics are set right where there are inputs (``match.mending``): ``parents``, ``batch``
-            or ``none``; True: ``parents``, False: ``none``.
+        mend: by which rule statistics are set right where there are inputs (``match.mend_rules``): ``parents``,
+            ``batch`` or ``none``; True: ``parents``, False: ``none``.
         answers: ``classes`` or ``numbers``: how answers are read for what is foreseen; None: by the shape, and the
             reason says how.
         star: train a star model in so many steps (``match.star``) instead of averaging; None: average.
@@ -247,7 +247,7 @@ def _looked_at(
 
     With ``trained_on`` the method has seen the targets, and nothing is measured with them.
     """
-    from reknit.match.computing import compare
+    from reknit.match.computing import same_function
     from reknit.match.mending import mended, what_is_mended
     from reknit.match.preflight import preflight
     from reknit.match.statistics import has_statistics
@@ -264,7 +264,7 @@ def _looked_at(
     seen = "they were trained on" if trained_on else "all rows were mended on" if rule and known is kept else ""
     ahead = preflight(pair.computer, tensors, parents, run["weights"], kept, answers=run["answers"], unusable=seen)
     moved = [(each.tensors, parent) for each, parent in zip(pair.networks, parents, strict=True)][0 if trained else 1 :]
-    same = tuple(compare(pair.computer, *each, samples) for each in moved if each[0] is not each[1])
+    same = tuple(same_function(pair.computer, *each, samples) for each in moved if each[0] is not each[1])
     verdict, reason = VERDICTS[ahead.outlook], ahead.reason
     if not all(each.holds for each in same):
         verdict, reason = "failed", "a network would compute something else after alignment"
