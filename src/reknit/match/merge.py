@@ -22,7 +22,8 @@ from reknit.skeleton.symmetry import Symmetry
 
 if TYPE_CHECKING:
     from reknit.match.computing import SameFunction
-    from reknit.match.preflight import Outlook, Preflight
+    from reknit.match.foresight_margin import Outlook
+    from reknit.match.preflight import Preflight
     from reknit.match.samples import Samples
 
 Verdict = Literal["consistent", "ambiguous", "failed"]
