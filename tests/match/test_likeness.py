@@ -168,3 +168,14 @@ def test_regions_that_say_nothing_say_so():
     alone = leading_between(*related(0, units=1), None)
     assert (alone.rank, alone.radius, alone.reason) == (1, None, "all directions lead")
     assert leading_between(Representation(np.ones((30, 1, 4))), flat, None) is None
+
+
+def test_tokens_that_are_met_again_are_no_further_rows():
+    """Of 6 different rows 4 + 4 units say nothing, however often these come, and whatever order they were added in."""
+    picked = np.random.default_rng(0).integers(6, size=200)
+    a, b = (Representation(drawn(seed, 6, 1, 4)[picked] * (1 + 1e-15 * drawn(9, 200, 1, 1))) for seed in (0, 1))
+    found = cca_between(a, b)
+    assert found.value is None
+    assert found.reason.startswith("6 different rows and positions say nothing of 4 + 4 units")
+    twelve = np.random.default_rng(0).integers(12, size=200)
+    assert cca_between(*(Representation(drawn(s, 12, 1, 4)[twelve]) for s in (0, 1))).chance == pytest.approx(4 / 11)

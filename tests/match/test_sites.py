@@ -89,3 +89,9 @@ def test_what_is_elsewhere_or_infinite_for_some_rows_is_left_out():
     assert not look(runner, tensors[0], asked, [replace(first, inner=2)])
     infinite = {**tensors[0], "layers.2.weight": np.full((4, 20), np.inf, np.float32)}
     assert set(look(runner, infinite, asked, [first, *others])) == {first, *others[:-1]}
+
+
+def test_equal_first_rows_tell_no_layout_and_are_not_asked():
+    runner, asked = computer(LIKES["mlp"]), samples(LIKES["mlp"], 9)
+    again = asked.some(torch.tensor([0, 0, 0, 0, 1, 1, 2, 3]))
+    assert find_sites(runner, both(runner), again) == find_sites(runner, both(runner), asked)

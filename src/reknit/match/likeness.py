@@ -7,7 +7,7 @@ networks, with what keeps each from being misread:
               With h_i(K, L) = sum_j U(K)_ij U(L)_ij, and U(K), U(L) scaled to CKA = sum_i h_i(K, L), row i moves it by
               2 h_i(K, L) - CKA (h_i(K, K) + h_i(L, L)). The positions of one row are summed before they are squared.
     CCA       the mean of squared canonical correlations, beside what unrelated rows would have, max(a, b) / (n - 1);
-              nothing where there are no more positions than units.
+              nothing where there are no more positions than units, equal ones counted once.
     leading   the directions, r, whose deviation is at least .3 of the largest one's. Over the rows, the scores on the
               leading directions of both networks span subspaces of which the mean squared cosine of principal angles
               needs no common basis. Over the units, they need one: there the confidence region of the first
@@ -25,17 +25,18 @@ from jaxtyping import Float, Int
 
 from reknit.match.cka import linear_kernel, u_centred
 from reknit.match.judging import Interval
+from reknit.match.sites import KERNEL
 from reknit.match.stochastic_cca import exact_cca, stochastic_cca
 from reknit.match.subspace import subspace_region
 
-KERNEL = 1024
-"""Positions of which kernel matrices are made."""
 FEWEST_ROWS = 20
 """Rows from which an interval over rows means anything."""
 EXACT_UNITS, COMPONENTS, STEPS = 1024, 64, 500
 """Units up to which CCA is exact; components and steps of the stochastic one."""
 LEADING, MOST_LEADING, REGION_UNITS = 0.3, 16, 1024
 DRAWS = 199
+ALIKE = 1e9
+"""Values that differ by less than one in so many are the same, computed in another order."""
 DEAD = 1e-9
 """Share of the largest deviation up to which a unit does not vary."""
 
@@ -101,9 +102,11 @@ class Representation:
 
     Attributes:
         values: float64.
+        groups: of each row, a number that rows of equal inputs share; None: all rows differ.
     """
 
     values: Float[np.ndarray, "rows positions units"]
+    groups: Int[np.ndarray, " rows"] | None = None
 
     @property
     def flat(self) -> Float[np.ndarray, "n units"]:
@@ -120,9 +123,10 @@ class Representation:
 
     @cached_property
     def kept(self) -> tuple[Float[np.ndarray, "n units"], Int[np.ndarray, " n"]]:
-        """At most ``KERNEL`` rows and positions, and the row of each."""
+        """At most ``KERNEL`` rows and positions, and the row of each; rows of equal inputs are one."""
         kept = self.values[:KERNEL, : max(1, KERNEL // min(len(self.values), KERNEL))]
-        return kept.reshape(-1, kept.shape[2]), np.repeat(np.arange(len(kept)), kept.shape[1])
+        rows = np.arange(len(kept)) if self.groups is None else self.groups[: len(kept)]
+        return kept.reshape(-1, kept.shape[2]), np.repeat(np.unique(rows, return_inverse=True)[1], kept.shape[1])
 
     @cached_property
     def kernel(self) -> Float[np.ndarray, "n n"] | None:
@@ -168,17 +172,26 @@ def cca_between(first: Representation, second: Representation, seed: int = 0) ->
     """The mean squared canonical correlation of two representations."""
     a, b = first.flat, second.flat
     units = f"{a.shape[1]} + {b.shape[1]} units"
-    chance = max(a.shape[1], b.shape[1]) / max(len(a) - 1, 1)
     if not (a.shape[1] and b.shape[1]):
         return Cca(None, 1.0, "", 0, "one of the two does not vary")
-    if len(a) <= a.shape[1] + b.shape[1]:
-        return Cca(None, 1.0, "", 0, f"{len(a)} rows and positions say nothing of {units}: some would correlate anyway")
+    count = _different(np.hstack((a, b))) if len(a) > a.shape[1] + b.shape[1] else len(a)
+    chance = max(a.shape[1], b.shape[1]) / max(count - 1, 1)
+    if count <= a.shape[1] + b.shape[1]:
+        seen = f"{count} rows and positions" if count == len(a) else f"{count} different rows and positions"
+        return Cca(None, 1.0, "", 0, f"{seen} say nothing of {units}: some would correlate anyway")
     if max(a.shape[1], b.shape[1]) <= EXACT_UNITS:
         found, how = exact_cca(a, b), "exact"
     else:
         most = min(COMPONENTS, a.shape[1], b.shape[1])
         found, how = stochastic_cca(a, b, most, steps=STEPS, seed=seed), "stochastic"
     return Cca(float(np.square(found.correlations).mean()), chance, how, len(found.correlations))
+
+
+def _different(values: Float[np.ndarray, "n units"]) -> int:
+    """How many rows differ by more than rounding: a token that is met again tells nothing new where nothing mixes."""
+    size = np.abs(values).max(0, initial=0.0)
+    rounded = np.round(values / np.where(size > 0, size, 1.0) * ALIKE).astype(np.int64)
+    return len({row.tobytes() for row in np.ascontiguousarray(rounded)})
 
 
 def leading_between(

@@ -14,7 +14,7 @@ from reknit.match.computing import Computer
 from reknit.match.judging import Interval
 from reknit.match.likeness import Cca, Leading, Representation, cca_between, cka_between, leading_between
 from reknit.match.samples import Samples
-from reknit.match.sites import POSITIONS, Site, find_sites, look, parts
+from reknit.match.sites import KERNEL, POSITIONS, Site, find_sites, look, parts
 
 MOST_SITES = 64
 """Sites in the matrix; of more, some evenly spaced ones."""
@@ -131,11 +131,11 @@ def site_by_site(
         second: slot -> numbers.
         aligned: the second one in the first one's basis; None: it is not aligned.
         samples: real inputs, 2 rows or more.
-        seed: of the rows that are drawn where there are more than 4096, and of bootstraps.
+        seed: of the rows that are drawn where there are more than 1024 (at most 4096), and of bootstraps.
     """
-    if len(samples) > POSITIONS:
+    if len(samples) > KERNEL:  # rows of a file may be in the order of their classes, and kernels are of the first ones
         order = torch.randperm(len(samples), generator=torch.Generator().manual_seed(seed))
-        samples = samples.some(order[:POSITIONS].sort().values)
+        samples = samples.some(order[:POSITIONS])
     sites = find_sites(computer, (first, second), samples)
     shown = _spaced(sites.found)
     found: list[SiteLikeness] = []
@@ -148,7 +148,7 @@ def site_by_site(
             if any(site not in each for each in seen):
                 lost += 1
                 continue
-            a, b = (Representation(each.pop(site)) for each in seen)
+            a, b = (Representation(each.pop(site), samples.groups) for each in seen)
             c = Representation(moved.pop(site)) if site in moved else None
             found.append(_likeness(site, a, b, c, seed))
             for kept, each in zip(kernels, (a, b), strict=True):

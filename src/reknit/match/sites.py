@@ -26,6 +26,8 @@ from reknit.skeleton.skeleton import Skeleton
 
 POSITIONS = 4096
 """Rows and positions that are looked at."""
+KERNEL = 1024
+"""Of these, as many as kernel matrices are made of: the first ones, which therefore have to be drawn too."""
 HELD = 2**25
 """Numbers of one network that are held at a time; where there are more, the network is run again."""
 PROBED = 3
@@ -90,8 +92,8 @@ def find_sites(computer: Computer, networks: Sequence[Mapping[str, Any]], sample
         networks: of the skeleton.
         samples: 2 rows or more.
     """
-    rows = min(PROBED, len(samples))
-    asked = samples.some(slice(rows))
+    different = np.unique(samples.groups, return_index=True)[1][:PROBED]  # equal rows would follow any order
+    asked, rows = samples.some(torch.from_numpy(different)), len(different)
     moved = asked.some(torch.arange(rows).roll(-1))
     probes = [(_probe(computer, net, asked), _probe(computer, net, moved)) for net in networks]
     found: list[tuple[Site, list[Tensor]]] = []
@@ -223,9 +225,12 @@ def look(
 
 
 def _drawn(site: Site, rows: int) -> Tensor:
-    """Rows x positions: for each row other positions, without repetition; all of them, in order, where they fit."""
+    """Rows x positions: for each row other positions, without repetition, in a drawn order: some may be used alone.
+
+    Where there are few enough for everything they are all there, in order.
+    """
     kept = kept_positions(site, rows)
-    if kept == site.positions:
+    if rows * site.positions <= KERNEL:
         return torch.arange(kept).expand(rows, kept)
     generator = torch.Generator().manual_seed(site.positions)
     return torch.rand(rows, site.positions, generator=generator).argsort(1)[:, :kept]
