@@ -21,6 +21,7 @@ class Net(nn.Module):
         return {
             "ids": lambda: y.argmax(1),
             "masked": lambda: torch.cat([y, torch.full_like(y[:, :1], -1e9)], 1),
+            "undefined": lambda: torch.where(x[:, :1] > 1, torch.nan, y),
             "infinite": lambda: torch.cat([y, torch.full_like(y[:, :1], -torch.inf)], 1),
             "two": lambda: (y, y[:, :1] * 0 + 1e7),
             "one axis": lambda: y[:, 0],
@@ -143,3 +144,24 @@ def folded_sequence_first():
 def mixed():
     """What the second layer reads depends on all rows, in no order."""
     return Sequences("mixed"), SEQUENCES
+
+
+def undefined():
+    """Not a number for some rows."""
+    return Net("undefined"), EXAMPLE
+
+
+class Masks(nn.Module):
+    """A class for every pixel, on axis 1."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.b = nn.Conv2d(2, 6, 3, padding=1), nn.Conv2d(6, 3, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.b(torch.relu(self.a(x)))
+
+
+def masks():
+    """Three classes."""
+    return Masks(), (torch.zeros(2, 2, 5, 4),)

@@ -222,7 +222,7 @@ def test_repeated_rows_are_told(nets, tmp_path):
     x = np.load(data)["inputs"]
     np.savez(tmp_path / "twice.npz", inputs=np.concatenate([x[:30], x[:20]]))
     found = compare(files["one"], files["other"], like=MLP, data=tmp_path / "twice.npz", method="none")
-    assert found.notes == ("20 of 50 rows are repeated: intervals take them for new ones",)
+    assert found.notes == ("20 of 50 rows are repeated: intervals take equal rows for one",)
     assert compare(files["one"], files["other"], like=MLP, data=data, method="none").notes == ()
 
 
@@ -277,3 +277,76 @@ def test_a_page_is_not_written_over_an_input(nets):
         compare(files["one"], files["other"], like=MLP, data=data, report=__file__)
     with pytest.raises(UsageError, match="never changed"):
         compare(files["one"], files["other"], like=MLP, data=data, report=data, force=True)
+
+
+def test_undefined_answers_are_not_the_same(tmp_path):
+    with pytest.raises(TableError, match=r"an answer is undefined\. Leave these rows out"):
+        odd("undefined", tmp_path)
+
+
+def test_classes_of_masks_are_on_the_axis_that_the_convolution_writes():
+    runner = computer("match.odd_modules:masks")
+    first, second = (random_tensors(runner.skeleton, seed) for seed in (0, 1))
+    asked = Samples((torch.randn(30, 2, 5, 4, generator=torch.Generator().manual_seed(0)),))
+    found = answers_apart(runner, first, second, asked)[0]
+    a, b = (runner.answers(net, asked, torch.float64)[0] for net in (first, second))
+    assert found.same.value == pytest.approx(float((a.argmax(1) == b.argmax(1)).double().mean()))
+
+
+def test_equal_rows_count_once_in_intervals_and_few_rows_have_none():
+    runner = computer(MLP)
+    nets = [random_tensors(runner.skeleton, seed) for seed in (0, 1)]
+    asked = samples(MLP, 25)
+    often = Samples((asked.inputs[0].repeat(8, 1),))
+    for found in (answers_apart(runner, *nets, each)[0] for each in (asked, often)):
+        assert found.distance.low == pytest.approx(answers_apart(runner, *nets, asked)[0].distance.low)
+    once, again = (site_by_site(runner, *nets, None, each).sites[0].cka for each in (asked, often))
+    assert again.high - again.low == pytest.approx(once.high - once.low, rel=0.3)
+    for rows in (asked.some(slice(19)), Samples((asked.inputs[0][:19].repeat(8, 1),))):
+        few = answers_apart(runner, *nets, rows)[0]
+        assert np.isnan([few.distance.low, few.same.low, few.divergence.high]).all()
+
+
+def test_that_all_of_thirty_rows_agree_does_not_prove_that_all_rows_do():
+    runner = computer(MLP)
+    one = random_tensors(runner.skeleton, 0)
+    same = answers_apart(runner, one, one, samples(MLP, 30))[0].same
+    assert (same.value, same.high) == (1, 1)
+    assert same.low**30 == pytest.approx(0.025)
+    other = {**one, "layers.2.weight": one["layers.2.weight"] * 0}
+    sure = [{**other, "layers.2.bias": np.float32([k, 0, 1 - k, 0])} for k in (0, 1)]
+    never = answers_apart(runner, *sure, samples(MLP, 30))[0]
+    assert (never.same.value, never.same.low, never.share) == (0, 0, None)
+    assert (1 - never.same.high) ** 30 == pytest.approx(0.025)
+
+
+def test_answers_that_vary_by_rounding_have_no_share():
+    runner = computer(MLP)
+    asked = Samples((samples(MLP, 1).inputs[0].repeat(30, 1),))
+    found = answers_apart(runner, *(random_tensors(runner.skeleton, seed) for seed in (0, 1)), asked)[0]
+    assert found.share is None
+
+
+def test_answers_without_classes_are_not_read_as_classes(tmp_path):
+    with pytest.raises(UsageError, match=r"one answer a row is no class\. Read it as numbers"):
+        odd("one_output", tmp_path, answers="classes")
+
+
+def test_the_page_and_what_is_stored_are_two_files(nets, tmp_path):
+    files, data = nets
+    with pytest.raises(UsageError, match="cannot be one file"):
+        compare(files["one"], files["other"], like=MLP, data=data, store=tmp_path / "x", report=tmp_path / "x")
+    assert not (tmp_path / "x").exists()
+
+
+def test_rows_in_the_order_of_their_classes_and_positions_from_the_first_are_no_sample():
+    """Kernels are of some rows and positions: of drawn ones, not of those that come first."""
+    runner = computer("match.odd_modules:rows_first")
+    nets = [random_tensors(runner.skeleton, seed) for seed in (0, 1)]
+    x = torch.randn(1600, 1, 3, generator=torch.Generator().manual_seed(0))
+    x[:1100] = 3 + 0.01 * x[:1100]
+    mixed = x[torch.randperm(1600, generator=torch.Generator().manual_seed(1))]
+    told, expected = (site_by_site(runner, *nets, None, Samples((each,))).sites[1].cka for each in (x, mixed))
+    assert told.value == pytest.approx(expected.value, abs=0.05)
+    padded = torch.cat([torch.zeros(64, 20, 3), torch.randn(64, 20, 3, generator=torch.Generator().manual_seed(2))], 1)
+    assert site_by_site(runner, *nets, None, Samples((padded,))).sites[1].cka is not None

@@ -104,7 +104,7 @@ def test_one_output_is_a_number(tmp_path, files):
 
 
 def test_few_rows_foresee_nothing(files, tmp_path):
-    np.savez(tmp_path / "one.npz", inputs=np.zeros((3, 8), np.float32))
+    np.savez(tmp_path / "one.npz", inputs=np.eye(3, 8, dtype=np.float32))
     found = merge(files[:2], like=PLAIN, data=tmp_path / "one.npz", method="none")
     assert found.verdict == "ambiguous"
     assert "3 rows foresee nothing" in found.reason

@@ -190,3 +190,61 @@ def test_targets_are_measured_on_rows_that_the_mending_has_not_seen(tmp_path):
         answers = "classes" if numbers else "numbers"
         found = merge(nets, like=MLP, data=tmp_path / "y.npz", answers=answers)
         assert f"the answers read as {answers}" in found.reason
+
+
+def test_a_class_that_is_ruled_out_costs_nothing_and_one_that_a_parent_rules_out_alone_is_not_foreseen(biased):
+    runner, merged, parents, _ = biased
+    middle, ends = _answers(biased)
+    out = torch.full_like(middle[:, :1], -torch.inf)
+    masked = [torch.cat([each, out], 1) for each in (middle, *ends)]
+    assert expected(masked[0], masked[1:], HALF, "classes") == pytest.approx(expected(middle, ends, HALF, "classes"))
+    asked = samples(MLP, 40)
+    undefined = {**merged, "layers.2.bias": np.full_like(merged["layers.2.bias"], np.nan)}
+    found = preflight(runner, undefined, parents, HALF, Samples(asked.inputs))
+    assert (found.outlook, found.barrier) == ("cannot say", None)
+    assert "of 40 of 40 rows is undefined or infinite" in found.reason
+
+
+def test_rows_that_are_repeated_are_no_evidence(biased):
+    runner, merged, parents, asked = biased
+    same = Samples(tuple(each[:1].repeat(60, 1) for each in asked.inputs))
+    found = preflight(runner, parents[0], parents, HALF, same)
+    assert found.outlook == "cannot say"
+    assert found.reason == "60 rows, 1 of them different, foresee nothing; give at least 20"
+    some = asked.some(slice(30))
+    often = Samples(some.inputs[0].repeat(9, 1).split(270), some.targets.repeat(9))
+    once, again = (preflight(runner, merged, parents, HALF, each) for each in (some, often))
+    for a, b in ((once.barrier, again.barrier), (once.measured, again.measured)):
+        assert b.as_json() == pytest.approx(a.as_json())
+    assert "on 270 rows, 30 of them different, with their targets" in again.reason
+
+
+@given(seed=seeds, rows=st.integers(1, 40))
+def test_halves_share_no_input_and_leave_none_out(seed, rows):
+    drawn = torch.randint(12, (rows, 1), generator=torch.Generator().manual_seed(seed)).float()
+    whole = Samples((drawn,), torch.arange(rows))
+    halves = whole.halves(seed)
+    assert sorted(torch.cat([each.targets for each in halves]).tolist()) == list(range(rows))
+    first, second = ({float(x) for x in each.inputs[0]} for each in halves)
+    assert not first & second
+    assert len(first) == (rows - whole.repeated) // 2
+
+
+def test_an_interval_over_many_rows_is_drawn_in_parts(monkeypatch):
+    excess = np.random.default_rng(0).normal(size=(2, 50))
+    whole = bootstrapped(excess)
+    monkeypatch.setattr("reknit.match.judging.AT_ONCE", 120)
+    assert bootstrapped(excess).as_json() == pytest.approx(whole.as_json())
+
+
+def test_masks_are_foreseen_by_the_classes_that_the_convolution_writes():
+    runner = computer("match.odd_modules:masks")
+    merged, *parents = (random_tensors(runner.skeleton, seed) for seed in range(3))
+    asked = Samples((torch.randn(30, 2, 5, 4, generator=torch.Generator().manual_seed(0)),))
+    middle, *ends = (runner.answers(each, asked)[0].double().movedim(1, -1) for each in (merged, *parents))
+    assert foreseen_excess(runner, merged, parents, HALF, asked)[0] == pytest.approx(
+        expected(middle, ends, HALF, "classes")
+    )
+    targets = ends[0].argmax(-1)
+    found = preflight(runner, merged, parents, HALF, Samples(asked.inputs, targets))
+    assert found.measured == bootstrapped(by_labels(middle, ends, HALF, "classes", targets)[None])

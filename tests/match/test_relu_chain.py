@@ -10,7 +10,7 @@ from reknit.errors import InputError
 from reknit.match.computing import Computer
 from reknit.match.laftr import outputs
 from reknit.match.relu_chain import chain_inputs, check_chain, relu_chain
-from reknit.match.samples import draw_samples
+from reknit.match.samples import Samples, draw_samples
 from reknit.skeleton.like import Like
 from reknit.skeleton.trace import trace
 
@@ -125,3 +125,9 @@ def test_other_architectures_are_refused(name):
 def test_token_numbers_are_no_vectors():
     with pytest.raises(InputError, match="its input is not one vector of numbers a row"):
         chain_inputs(samples(LIKES["gpt2"]), "net")
+
+
+def test_inputs_in_half_precision_are_rounded_once():
+    runner = runner_of(plain)
+    x = torch.randn(20, 4, generator=torch.Generator().manual_seed(0)).half()
+    check_chain(relu_chain(runner.skeleton), runner, random_tensors(runner.skeleton, 0), Samples((x,)))

@@ -6,7 +6,8 @@
     divergence    Jensen-Shannon divergence of the answered shares, in nats, 0 to log 2 (Lin 1991,
                   doi:10.1109/18.61115): unlike the distance it does not change when a number is added to all logits
 
-Rows are what is drawn anew by the bootstrap; a row's positions go together. All are symmetric in the two networks.
+Rows are what is drawn anew by the bootstrap; a row's positions go together, and so do rows of equal inputs. All are
+symmetric in the two networks.
 """
 
 from __future__ import annotations
@@ -17,11 +18,14 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
+from jaxtyping import Int
 from torch import Tensor
 
 from reknit.errors import InputError, TableError, UsageError
+from reknit.match.class_axis import classes_last
 from reknit.match.computing import Computer
-from reknit.match.judging import Interval, bootstrapped
+from reknit.match.judging import CONFIDENCE, Interval, bootstrapped
+from reknit.match.likeness import FEWEST_ROWS
 from reknit.match.losses import log_shares
 from reknit.match.samples import Samples
 
@@ -72,8 +76,8 @@ def answers_apart(
         reading: ``classes`` or ``numbers``; None: by the targets, or else by the shape of each answer.
 
     Raises:
-        UsageError: there is no such reading.
-        TableError: answers are not row by row, or infinite in one network alone.
+        UsageError: there is no such reading, or answers have no classes.
+        TableError: answers are not row by row, undefined, or infinite in one network alone.
         InputError: the module answers the same inputs differently, or nothing.
     """
     if reading is not None and reading not in READINGS:
@@ -89,7 +93,12 @@ def answers_apart(
         if len(a) != len(samples) or a.shape != b.shape:
             problem = f"an answer has the shape {tuple(a.shape)} for {len(samples)} rows"
             raise TableError(problem, name, "Give a module that answers row by row")
-        found.append(_apart(f"answer {k + 1}" if len(pairs) > 1 else "answer", a, b, _read(a, samples, reading), name))
+        targets = None if k else samples.targets
+        one, other = (classes_last(computer.skeleton, each, targets) for each in (a, b))
+        called = f"answer {k + 1}" if len(pairs) > 1 else "answer"
+        found.append(_apart(called, (one, other), _read(one, samples, reading), name, samples.groups))
+    if reading == "classes" and all(each.same is None for each in found):
+        raise UsageError("one answer a row is no class", "--answers", "Read it as numbers")
     return tuple(found)
 
 
@@ -114,21 +123,32 @@ def _read(answer: Tensor, samples: Samples, reading: str | None) -> str:
     return "numbers" if samples.targets is not None and samples.targets.is_floating_point() else "classes"
 
 
-def _apart(name: str, a: Tensor, b: Tensor, reading: str, module: str) -> AnswersApart:
+def _apart(
+    name: str, answers: tuple[Tensor, Tensor], reading: str, module: str, groups: Int[np.ndarray, " rows"]
+) -> AnswersApart:
+    a, b = answers
+
+    def over(values: Tensor, *, share: bool = False) -> Interval:
+        return _over_rows(values, groups, share=share)
+
     if not a.is_floating_point():
-        return AnswersApart(name, None, None, _over_rows((a == b).double()), None)
+        return AnswersApart(name, None, None, over((a == b).double(), share=True), None)
+    if bool((a.isnan() | b.isnan()).any()):
+        raise TableError("an answer is undefined", module, "Leave these rows out")
     known = a.isfinite()
-    if not bool((known == b.isfinite()).all()) or not torch.equal(a[~known].nan_to_num(0.5), b[~known].nan_to_num(0.5)):
+    if not bool((known == b.isfinite()).all()) or not torch.equal(a[~known], b[~known]):
         raise TableError("an answer is infinite in one network alone", module, "Leave these rows out")
     flat = [torch.where(known, each, 0.0).flatten(1) if each.ndim > 1 else each[:, None] for each in (a, b)]
     squares = (flat[0] - flat[1]).square().sum(1)
     spread = sum(float((each - each.mean(0)).square().sum(1).mean()) for each in flat)
+    size = sum(float(each.square().sum(1).mean()) for each in flat)
+    spread = spread if spread > ROUNDING * size else 0.0
     squares = torch.where(squares > ROUNDING * spread, squares, 0.0)
     share = float(squares.mean()) / spread if spread > 0 else None
     if reading == "numbers":
-        return AnswersApart(name, _over_rows(squares), share, None, None)
+        return AnswersApart(name, over(squares), share, None, None)
     same = (a.argmax(-1) == b.argmax(-1)).double()
-    return AnswersApart(name, _over_rows(squares), share, _over_rows(same), _over_rows(_divergence(a, b)))
+    return AnswersApart(name, over(squares), share, over(same, share=True), over(_divergence(a, b)))
 
 
 def _divergence(a: Tensor, b: Tensor) -> Tensor:
@@ -139,9 +159,17 @@ def _divergence(a: Tensor, b: Tensor) -> Tensor:
     return (halves[0] + halves[1]).clamp(min=0.0)
 
 
-def _over_rows(values: Tensor) -> Interval:
-    """The mean, positions of a row together, and its interval; NaN of one row."""
+def _over_rows(values: Tensor, groups: Int[np.ndarray, " rows"], *, share: bool = False) -> Interval:
+    """The mean, positions of a row together, and its interval; NaN of fewer than 20 different rows.
+
+    A share that is 0 or 1 in every row has an interval all the same (Clopper and Pearson 1934).
+    """
     by_row = (values.flatten(1).mean(1) if values.ndim > 1 else values).numpy()
-    if len(by_row) < 2:
+    different = int(groups.max()) + 1
+    if different < FEWEST_ROWS:
         return Interval(float(by_row.mean()), float("nan"), float("nan"))
-    return bootstrapped(by_row[None])
+    found = bootstrapped(by_row[None], groups=groups)
+    least = ((1 - CONFIDENCE) / 2) ** (1 / different)
+    if share and (by_row == by_row[0]).all() and by_row[0] in (0, 1):
+        return Interval(found.value, least, 1.0) if by_row[0] else Interval(found.value, 0.0, 1 - least)
+    return found

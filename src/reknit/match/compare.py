@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from reknit import __version__
-from reknit.errors import InputError
+from reknit.errors import InputError, UsageError
 from reknit.match.agreement import TensorAgreement, agreement
 from reknit.match.clock import Clock
 from reknit.match.finding import AlignOptions, found_symmetry
@@ -158,6 +158,8 @@ def compare(
         InputError: a file, the data or an option cannot be used.
         OutputError: an answer cannot be written where it is wanted.
     """
+    if report is not None and store is not None and Path(report).resolve() == Path(store).resolve():
+        raise UsageError("the page and what is stored cannot be one file", store, "Choose another name for one of them")
     for out in (each for each in (report, store) if each is not None):
         written = out is report or not Path(out).exists()
         check_free(out, (first, second, data, like, store if out is report else report), force=force or not written)
@@ -173,7 +175,7 @@ def compare(
     told("matching")
     aligned, notes = _aligned(pair, options, samples)
     if given is not None and given.repeated:
-        notes += (f"{given.repeated} of {len(given)} rows are repeated: intervals take them for new ones",)
+        notes += (f"{given.repeated} of {len(given)} rows are repeated: intervals take equal rows for one",)
     clock.stop("match")
     told("answers")
     parts: dict[str, Any] = _functions(pair, aligned, given, store, answers, force=force)
@@ -238,7 +240,7 @@ def _functions(
 def _representations(pair: Pair, aligned: Tensors | None, samples: Samples | None, seed: int) -> dict[str, Any]:
     from reknit.match.site_by_site import site_by_site
 
-    if samples is None or len(samples) < 2:
+    if samples is None or len(samples) - samples.repeated < 2:
         why = f"{NO_INPUTS}." if samples is None else "one row tells of no variation; give more with --data."
         return {"representations": None, "no_representations": why}
     a, b = (network.tensors for network in pair.networks)

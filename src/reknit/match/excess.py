@@ -17,7 +17,7 @@ from typing import Literal
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from reknit.errors import TableError
@@ -47,7 +47,9 @@ def expected(
         raise TableError("one answer a row is no class", "--answers", "Read it as numbers")
     logs = [log_shares(each) for each in ends]
     together = _mixed([each.exp() for each in logs], shares)
-    excess = (together * (_mixed(logs, shares) - log_shares(middle))).sum(-1)
+    # a class of share 0 costs nothing, where its logarithm is minus infinity as much as elsewhere
+    lost = torch.where(together > 0, _mixed(logs, shares) - log_shares(middle), 0.0)
+    excess = (together * lost).sum(-1)
     return np.asarray((excess.flatten(1).mean(1) if excess.ndim > 1 else excess).numpy())
 
 
@@ -73,7 +75,12 @@ def by_labels(
     excess = loss[0] - _mixed(loss[1:], shares)
     if reading == "numbers":
         return np.asarray((excess / _variance(ends)).numpy())
-    return np.asarray(excess[(targets != -100).reshape(len(targets), -1).any(1)].numpy())
+    return np.asarray(excess[labelled(targets)].numpy())
+
+
+def labelled(targets: Tensor) -> Bool[Tensor, " rows"]:
+    """Which rows have a label."""
+    return (targets != -100).reshape(len(targets), -1).any(1) | targets.is_floating_point()
 
 
 def _variance(ends: Sequence[Tensor]) -> float:

@@ -14,14 +14,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from reknit.errors import TableError
+from reknit.match.class_axis import classes_last
 from reknit.match.computing import Computer
 from reknit.match.losses import row_losses
 from reknit.match.samples import Samples
 
 DRAWS, CONFIDENCE = 1000, 0.95
+AT_ONCE = 2**22
+"""Numbers of draws that are held at a time."""
 
 
 @dataclass(frozen=True)
@@ -83,11 +86,27 @@ class Curve:
         }
 
 
-def bootstrapped(excess: Float[np.ndarray, "places rows"], seed: int = 0) -> Interval:
-    """The largest mean over places, and its percentile interval over drawn rows."""
-    rows = excess.shape[1]
-    drawn = np.random.default_rng(seed).multinomial(rows, np.full(rows, 1 / rows), size=DRAWS) / rows
-    low, high = np.quantile((excess @ drawn.T).max(0), [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
+def bootstrapped(
+    excess: Float[np.ndarray, "places rows"], seed: int = 0, groups: Int[np.ndarray, " rows"] | None = None
+) -> Interval:
+    """The largest mean over places, and its percentile interval over drawn rows.
+
+    Args:
+        excess: of every place and row.
+        seed: of the draws.
+        groups: rows of one number are drawn together; None: each by itself.
+    """
+    if not excess.shape[1]:
+        return Interval(float("nan"), float("nan"), float("nan"))
+    known = np.arange(excess.shape[1]) if groups is None else np.unique(groups, return_inverse=True)[1]
+    sums, counts = np.stack([np.bincount(known, each) for each in excess]), np.bincount(known)
+    rng, size = np.random.default_rng(seed), len(counts)
+    means = []
+    at_once = max(1, AT_ONCE // size)
+    for k in range(0, DRAWS, at_once):
+        drawn = rng.multinomial(size, np.full(size, 1 / size), size=min(at_once, DRAWS - k)).astype(np.float64)
+        means.append(((sums @ drawn.T) / (drawn @ counts)).max(0))
+    low, high = np.quantile(np.concatenate(means), [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
     return Interval(float(excess.mean(1).max()), float(low), float(high))
 
 
@@ -103,7 +122,8 @@ def judged(
         raise TableError("has no array targets", "--data", "Write the right answers beside the inputs")
     loss, right = [], []
     for network in networks:
-        found = row_losses(computer.answers(network, samples)[0], samples.targets)
+        answer = classes_last(computer.skeleton, computer.answers(network, samples)[0], samples.targets)
+        found = row_losses(answer, samples.targets)
         loss.append(found.loss.double().numpy())
         right.append(None if found.right is None else found.right.double().numpy())
     known = [each for each in right if each is not None]

@@ -274,14 +274,11 @@ def _looked_at(
 
 def _halves(samples: Samples, seed: int) -> tuple[Samples, Samples]:
     """Rows to set statistics right on, and rows to foresee by; few rows serve for both."""
-    import torch
-
     from reknit.match.preflight import FEWEST
 
-    if len(samples) < 2 * FEWEST:
+    if len(samples) - samples.repeated < 2 * FEWEST:
         return samples, samples
-    order = torch.randperm(len(samples), generator=torch.Generator().manual_seed(seed))
-    return samples.some(order[: len(order) // 2]), samples.some(order[len(order) // 2 :])
+    return samples.halves(seed)
 
 
 def _all_equal(parents: Sequence[Mapping[str, np.ndarray]]) -> bool:

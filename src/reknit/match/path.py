@@ -150,17 +150,13 @@ def path(
 
 def split(pair: Pair, data: str | FilePath, seed: int) -> tuple[Samples, Samples]:
     """Rows to look at and rows to judge by."""
-    import torch
-
     from reknit.match.samples import read_samples
 
     samples = read_samples(data, targets=True)
     pair.computer.check(samples, str(data))
-    if len(samples) < 2:
+    if len(samples) - samples.repeated < 2:
         raise UsageError("one row cannot be looked at and judged by", "--data", "Give at least 2")
-    order = torch.randperm(len(samples), generator=torch.Generator().manual_seed(seed))
-    half = len(samples) // 2
-    return samples.some(order[:half]), samples.some(order[half:])
+    return samples.halves(seed)
 
 
 def walk(

@@ -17,13 +17,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from reknit.errors import TableError
 from reknit.match.agreement import TensorAgreement, agreement
+from reknit.match.class_axis import classes_last
 from reknit.match.computing import Computer
-from reknit.match.excess import Answers, by_labels, expected
+from reknit.match.excess import Answers, by_labels, expected, labelled
 from reknit.match.foresight_margin import Outlook, learned_margin, outlook_of
 from reknit.match.judging import Interval, bootstrapped
 from reknit.match.samples import Samples
@@ -93,30 +94,52 @@ def preflight(
     if samples.drawn:
         reason = "without inputs from where it is to work nothing is foreseen; give them with --data"
         return Preflight("cannot say", reason, None, conflicts)
-    if len(samples) < FEWEST:
-        reason = f"{len(samples)} rows foresee nothing; give at least {FEWEST}"
+    different = _different(samples.groups)
+    if different < FEWEST:
+        reason = f"{_rows(len(samples), different)} foresee nothing; give at least {FEWEST}"
         return Preflight("cannot say", reason, None, conflicts)
     middle, ends, reading = _answered(computer, merged, parents, samples, answers)
-    barrier = bootstrapped(expected(middle, ends, shares, reading)[None])
+    excess = expected(middle, ends, shares, reading)
+    if not np.isfinite(excess).all():
+        problem = f"of {np.sum(~np.isfinite(excess))} of {len(excess)} rows is undefined or infinite"
+        return Preflight("cannot say", f"the foreseen barrier {problem}; leave these rows out", None, conflicts)
+    barrier = bootstrapped(excess[None], groups=samples.groups)
     margin = learned_margin()
-    told = f"on {len(samples)} rows with answers read as {reading}"
+    told = f"on {_rows(len(samples), different)} with answers read as {reading}"
     outlook, foreseen = _judged("the foreseen barrier", barrier, bearable, margin.foreseen, told)
     if samples.targets is None:
         return Preflight(outlook, foreseen, barrier, conflicts)
-    excess = np.empty(0)
+    groups = samples.groups[labelled(samples.targets).numpy()]
     if not unusable:
         try:
             excess = by_labels(middle, ends, shares, reading, samples.targets)
-            unusable = "" if len(excess) >= FEWEST else f"{len(excess)} rows have a label, fewer than {FEWEST}"
+            unusable = _unusable(excess, groups)
         except TableError as error:
             unusable = error.problem
     if unusable:
         return Preflight(outlook, f"{foreseen}; not measured with the targets: {unusable}", barrier, conflicts)
-    measured = bootstrapped(excess[None])
-    told = f"on {len(excess)} rows with their targets, which the mending has not seen; without them {_said(barrier)} "
-    told += "is foreseen"
+    measured = bootstrapped(excess[None], groups=groups)
+    told = f"on {_rows(len(excess), _different(groups))} with their targets, which the mending has not seen; "
+    told += f"without them {_said(barrier)} is foreseen"
     outlook, reason = _judged("the measured excess loss", measured, bearable, margin.measured, told)
     return Preflight(outlook, reason, barrier, conflicts, measured)
+
+
+def _different(groups: Int[np.ndarray, " rows"]) -> int:
+    return len(np.unique(groups))
+
+
+def _rows(count: int, different: int) -> str:
+    return f"{count} rows" if count == different else f"{count} rows, {different} of them different,"
+
+
+def _unusable(excess: Float[np.ndarray, " labelled"], groups: Int[np.ndarray, " labelled"]) -> str:
+    """Why an excess loss by labels tells nothing, in words."""
+    if not np.isfinite(excess).all():
+        return f"the loss of {np.sum(~np.isfinite(excess))} rows is infinite"
+    if _different(groups) < FEWEST:
+        return f"{_rows(len(excess), _different(groups))} have a label, fewer than {FEWEST}"
+    return ""
 
 
 def _judged(name: str, barrier: Interval, bearable: float, factor: float, told: str) -> tuple[Outlook, str]:
@@ -161,8 +184,8 @@ def _answered(
     answers: Answers | None,
 ) -> tuple[Tensor, list[Tensor], Answers]:
     """What the merged network and its parents answer, and how that is read."""
-    middle = computer.answers(merged, samples)[0].double()
-    ends = [computer.answers(parent, samples)[0].double() for parent in parents]
+    whole = [computer.answers(each, samples)[0].double() for each in (merged, *parents)]
+    middle, *ends = (classes_last(computer.skeleton, each, samples.targets) for each in whole)
     return middle, ends, answers or _reading(ends[0], samples)
 
 

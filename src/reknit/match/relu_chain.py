@@ -143,7 +143,7 @@ def check_chain(chain: Chain, computer: Computer, tensors: Mapping[str, np.ndarr
     x = chain_inputs(samples, name)
     layers = chain(tensors)
     for factor in FAR:
-        asked = Samples(tuple(each * factor for each in samples.inputs))
+        asked = Samples(tuple(each.double() * factor for each in samples.inputs))
         answers = computer.answers(tensors, asked, torch.float64)
         if len(answers) != 1 or not answers[0].is_floating_point() or len(answers[0]) != len(x):
             raise InputError("it does not answer one tensor of numbers, row by row", name, PLAIN)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 import inspect
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from jaxtyping import Int
 
 from reknit.containers.tensors import Tensors, read_tensors
 from reknit.errors import InputError, TableError
@@ -45,16 +48,35 @@ class Samples:
     @property
     def repeated(self) -> int:
         """How many rows are the same as an earlier one: they are no evidence of their own."""
-        seen = {
-            tuple(each[k].numpy().tobytes() for each in self.inputs) if len(self.inputs) > 1 else own.numpy().tobytes()
-            for k, own in enumerate(self.inputs[0])
-        }
-        return len(self) - len(seen)
+        return len(self) - int(self.groups.max(initial=-1)) - 1
+
+    @cached_property
+    def groups(self) -> Int[np.ndarray, " rows"]:
+        """Of each row, which different inputs it has, counted from 0 as they come."""
+        seen: dict[bytes, int] = {}
+        found = np.zeros(len(self), dtype=np.int64)
+        for k in range(len(self)):
+            inputs = hashlib.blake2b(digest_size=16)
+            for each in self.inputs:
+                inputs.update(each[k].contiguous().numpy().tobytes())
+            found[k] = seen.setdefault(inputs.digest(), len(seen))
+        return found
 
     def some(self, rows: Tensor | slice) -> Samples:
         """Some of the rows."""
         targets = None if self.targets is None else self.targets[rows]
         return Samples(tuple(each[rows] for each in self.inputs), targets, self.drawn)
+
+    def halves(self, seed: int) -> tuple[Samples, Samples]:
+        """Two halves in an order drawn by the seed; rows of equal inputs are in one of them."""
+        import torch
+
+        order = torch.randperm(int(self.groups.max(initial=-1)) + 1, generator=torch.Generator().manual_seed(seed))
+        rank = torch.empty_like(order)
+        rank[order] = torch.arange(len(order))
+        place = rank[torch.from_numpy(self.groups)]
+        rows, half = place.argsort(stable=True), int((place < len(order) // 2).sum())
+        return self.some(rows[:half]), self.some(rows[half:])
 
 
 def read_samples(path: str | Path, *, targets: bool = False) -> Samples:
