@@ -41,3 +41,20 @@ def no_bias():
 def twice():
     """One BatchNorm in both branches."""
     return Stream(twice=True), EXAMPLE
+
+
+class Instance(nn.Module):
+    """With an InstanceNorm that keeps statistics."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.norm = nn.Conv1d(3, 5, 1), nn.InstanceNorm1d(5, affine=True, track_running_stats=True)
+        self.head = nn.Linear(5, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(torch.relu(self.norm(self.conv(x))).mean(-1))
+
+
+def instance():
+    """Statistics that are no BatchNorm's."""
+    return Instance(), EXAMPLE

@@ -1,6 +1,7 @@
 """Statistics set right after averaging: the rules ``parents`` and ``batch``."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from torch import nn
 from match.matched_nets import LIKES, computer, largest_difference, random_tensors, samples, save
 from reknit import merge, path
 from reknit.cli import main
-from reknit.errors import TableError, UsageError
+from reknit.errors import OutputError, TableError, UsageError
 from reknit.match.averages import average
 from reknit.match.mend_rules import find_rule
 from reknit.match.mending import mended, what_is_mended
@@ -190,3 +191,36 @@ def test_the_commands_take_the_rule(tmp_path, capsys):
     np.savez(tmp_path / "point.npz", inputs=np.zeros((1, 3, 1), np.float32))
     with pytest.raises(TableError, match="one row has no variance"):
         merge(files, like=like, data=tmp_path / "point.npz")
+
+
+@pytest.mark.parametrize("rule", ["parents", "batch"])
+def test_statistics_of_other_norms_are_neither_mended_nor_said_to_be(rule):
+    like = "match.normed_modules:instance"
+    runner = computer(like)
+    nets = [random_tensors(runner.skeleton, seed) for seed in (0, 1)]
+    again = mended(runner, nets[0], nets, SHARES, far_off(like, 30, 0), rule=rule)
+    assert largest_difference(again, nets[0]) == 0
+    assert what_is_mended(runner, rule=rule) == "nothing"
+
+
+def test_what_half_precision_cannot_hold_is_the_largest_it_can(tmp_path):
+    """Inputs far from those of the training have variances of more than 65,504."""
+    like = OWN["usual"]
+    runner = computer(like)
+    nets = [random_tensors(runner.skeleton, seed) for seed in (0, 1)]
+    halves = [{key: value.astype(np.float16) for key, value in net.items()} for net in nets]
+    files = [save(tmp_path / f"{k}.safetensors", net) for k, net in enumerate(halves)]
+    np.savez(tmp_path / "x.npz", inputs=1e4 * samples(like, 40).inputs[0].numpy())
+    found = merge(files, like=like, data=tmp_path / "x.npz", mend="batch", out=tmp_path / "o", anyway=True)
+    assert all(np.isfinite(value).all() for value in found.tensors.values())
+    assert found.tensors["norms.0.running_var"].max() == np.finfo(np.float16).max
+    path(tmp_path / "o", files[0], like=like, data=_with_targets(tmp_path), places=2)
+    undefined = {**found.tensors, "head.bias": np.full(4, np.inf, np.float16)}
+    with pytest.raises(OutputError, match=r"head\.bias would hold numbers that are infinite or undefined in float16"):
+        replace(found, tensors=undefined, verdict="consistent").save(tmp_path / "p")
+    assert not (tmp_path / "p").exists()
+
+
+def _with_targets(folder):
+    np.savez(folder / "y.npz", inputs=np.load(folder / "x.npz")["inputs"], targets=np.arange(40) % 4)
+    return folder / "y.npz"

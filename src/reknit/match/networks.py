@@ -10,7 +10,7 @@ import numpy as np
 
 from reknit.containers.tensors import Tensors, read_tensors
 from reknit.containers.write import write_file
-from reknit.errors import InputError
+from reknit.errors import InputError, OutputError
 from reknit.skeleton.skeleton import Skeleton, Slot
 
 PREFIXES = ("module.", "model.", "state_dict.", "state_dict.module.", "_orig_mod.")
@@ -122,7 +122,8 @@ def write_network(path: str | Path, tensors: Mapping[str, np.ndarray], like: Net
     """Write tensors as safetensors, under the keys and in the dtypes of the network they were made from.
 
     Raises:
-        OutputError: something is there and ``force`` is off, or it cannot be written.
+        OutputError: something is there and ``force`` is off, it cannot be written, or numbers are not finite in the
+            dtypes of that network.
     """
     import torch
     from safetensors.torch import save
@@ -133,4 +134,7 @@ def write_network(path: str | Path, tensors: Mapping[str, np.ndarray], like: Net
         dtype = getattr(torch, like.dtypes[slot], value.dtype)
         for key in keys:
             state[key] = value.to(dtype, copy=True)
+            if value.is_floating_point() and not bool(state[key].isfinite().all()):
+                problem = f"is not written: {key} would hold numbers that are infinite or undefined in {dtype}"
+                raise OutputError(problem.replace("torch.", ""), path, "Convert the first network to float32")
     write_file(path, save(state), force=force)

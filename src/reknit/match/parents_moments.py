@@ -18,7 +18,7 @@ network mended with itself stays as it is.
 One pass: every channel is set right when the forward pass of the merged network comes to it, behind those before it.
 More than 256 rows go in batches, and what is set is averaged over batches, as over the calls of what is called twice.
 
-Left alone are deviations of channels that are dead before or in the parents, and BatchNorms without a gain. A deviation
+Left alone are deviations of channels that are dead before or in the parents, and channels of gain 0. A deviation
 is never changed more than a thousandfold, and a variance never falls below zero: where it would, the channel varies
 less than its parents' do, and its mean is theirs all the same.
 
@@ -38,6 +38,7 @@ from reknit.match.activations import CONVOLUTIONS
 from reknit.match.computing import Computer
 from reknit.match.samples import Samples
 from reknit.match.statistics import BATCH, EveryBatchNorm, NormCall, batches, slots_in_memory
+from reknit.match.stored_dtype import stored_as
 from reknit.skeleton.skeleton import Skeleton
 
 LEAST = 1e-4
@@ -95,7 +96,7 @@ def as_parents_have(
             with _SetRight(computer, states[0], layers, seen, shares, found):
                 computer.call(states[0], part.inputs)
     again = {key: torch.stack(values).double().mean(0).numpy() for key, values in found.items()}
-    return {key: again[key].astype(value.dtype) if key in again else value for key, value in merged.items()}
+    return {key: stored_as(again[key], value.dtype) if key in again else value for key, value in merged.items()}
 
 
 class _Seen(EveryBatchNorm):

@@ -13,7 +13,7 @@ nothing is foreseen: the weights tell which layers agree, not what that costs.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -94,9 +94,8 @@ def preflight(
     if samples.drawn:
         reason = "without inputs from where it is to work nothing is foreseen; give them with --data"
         return Preflight("cannot say", reason, None, conflicts)
-    different = _different(samples.groups)
-    if different < FEWEST:
-        reason = f"{_rows(len(samples), different)} foresee nothing; give at least {FEWEST}"
+    if _different(samples.groups) < FEWEST:
+        reason = f"{_rows(samples.groups)} foresee nothing; give at least {FEWEST}"
         return Preflight("cannot say", reason, None, conflicts)
     middle, ends, reading = _answered(computer, merged, parents, samples, answers)
     excess = expected(middle, ends, shares, reading)
@@ -104,11 +103,11 @@ def preflight(
         problem = f"of {np.sum(~np.isfinite(excess))} of {len(excess)} rows is undefined or infinite"
         return Preflight("cannot say", f"the foreseen barrier {problem}; leave these rows out", None, conflicts)
     barrier = bootstrapped(excess[None], groups=samples.groups)
-    margin = learned_margin()
-    told = f"on {_rows(len(samples), different)} with answers read as {reading}"
-    outlook, foreseen = _judged("the foreseen barrier", barrier, bearable, margin.foreseen, told)
+    told = f"on {_rows(samples.groups)} with answers read as {reading}"
+    outlook, reason = _judged("the foreseen barrier", barrier, bearable, learned_margin().foreseen, told)
+    ahead = Preflight(outlook, reason, barrier, conflicts)
     if samples.targets is None:
-        return Preflight(outlook, foreseen, barrier, conflicts)
+        return ahead
     groups = samples.groups[labelled(samples.targets).numpy()]
     if not unusable:
         try:
@@ -117,19 +116,24 @@ def preflight(
         except TableError as error:
             unusable = error.problem
     if unusable:
-        return Preflight(outlook, f"{foreseen}; not measured with the targets: {unusable}", barrier, conflicts)
-    measured = bootstrapped(excess[None], groups=groups)
-    told = f"on {_rows(len(excess), _different(groups))} with their targets, which the mending has not seen; "
-    told += f"without them {_said(barrier)} is foreseen"
-    outlook, reason = _judged("the measured excess loss", measured, bearable, margin.measured, told)
-    return Preflight(outlook, reason, barrier, conflicts, measured)
+        return replace(ahead, reason=f"{reason}; not measured with the targets: {unusable}")
+    return _with_labels(ahead, bootstrapped(excess[None], groups=groups), bearable, _rows(groups))
+
+
+def _with_labels(ahead: Preflight, measured: Interval, bearable: float, rows: str) -> Preflight:
+    """What is measured decides, and what is foreseen is told beside it."""
+    foreseen = "" if ahead.barrier is None else f"; without them {_said(ahead.barrier)} is foreseen"
+    told = f"on {rows} with their targets, which the mending has not seen{foreseen}"
+    outlook, reason = _judged("the measured excess loss", measured, bearable, learned_margin().measured, told)
+    return replace(ahead, outlook=outlook, reason=reason, measured=measured)
 
 
 def _different(groups: Int[np.ndarray, " rows"]) -> int:
     return len(np.unique(groups))
 
 
-def _rows(count: int, different: int) -> str:
+def _rows(groups: Int[np.ndarray, " rows"]) -> str:
+    count, different = len(groups), _different(groups)
     return f"{count} rows" if count == different else f"{count} rows, {different} of them different,"
 
 
@@ -138,7 +142,7 @@ def _unusable(excess: Float[np.ndarray, " labelled"], groups: Int[np.ndarray, " 
     if not np.isfinite(excess).all():
         return f"the loss of {np.sum(~np.isfinite(excess))} rows is infinite"
     if _different(groups) < FEWEST:
-        return f"{_rows(len(excess), _different(groups))} have a label, fewer than {FEWEST}"
+        return f"{_rows(groups)} have a label, fewer than {FEWEST}"
     return ""
 
 

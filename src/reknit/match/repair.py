@@ -19,6 +19,7 @@ import numpy as np
 from reknit.match.activations import Activations, Place, activations
 from reknit.match.computing import Computer
 from reknit.match.samples import Samples
+from reknit.match.stored_dtype import stored_as
 from reknit.skeleton.skeleton import Skeleton, Use
 
 LEAST = 1e-4
@@ -98,8 +99,8 @@ def _set(
     weight = tensors[use.slots["weight"]]
     along = [1] * weight.ndim
     along[place.axis] = -1
-    found = {**tensors, use.slots["weight"]: (weight * scale.reshape(along)).astype(weight.dtype)}
+    found = {**tensors, use.slots["weight"]: stored_as(weight * scale.reshape(along), weight.dtype)}
     bias = use.slots.get("bias")
     if bias is not None:
-        found[bias] = (scale * (tensors[bias] - now[0]) + mean).astype(weight.dtype)
+        found[bias] = stored_as(scale * (tensors[bias] - now[0]) + mean, weight.dtype)
     return found

@@ -24,6 +24,7 @@ from torch.overrides import TorchFunctionMode
 from reknit.errors import TableError
 from reknit.match.computing import Computer
 from reknit.match.samples import Samples
+from reknit.match.stored_dtype import stored_as
 
 _SIGNATURE = inspect.signature(functional.batch_norm)
 BATCH = 256
@@ -109,8 +110,8 @@ class NormedByBatch(EveryBatchNorm):
 
 
 def has_statistics(computer: Computer) -> bool:
-    """Whether the skeleton has running statistics."""
-    return any("running_mean" in use.slots for use in computer.skeleton.uses)
+    """Whether the skeleton has BatchNorms with running statistics; those of other norms are left as they are."""
+    return any(use.operation != "instance_norm" and "running_mean" in use.slots for use in computer.skeleton.uses)
 
 
 def slots_in_memory(computer: Computer, state: Mapping[str, Tensor]) -> dict[int, str]:
@@ -143,4 +144,4 @@ def estimated_again(
         for part in batches(samples, batch):
             computer.call(state, part.inputs)
     again = {key: torch.stack(values).mean(0).numpy() for key, values in mode.seen.items()}
-    return {key: again[key].astype(value.dtype) if key in again else value for key, value in tensors.items()}
+    return {key: stored_as(again[key], value.dtype) if key in again else value for key, value in tensors.items()}
