@@ -235,6 +235,26 @@ def test_an_interval_over_many_rows_is_drawn_in_parts(monkeypatch):
     whole = bootstrapped(excess)
     monkeypatch.setattr("reknit.match.judging.AT_ONCE", 120)
     assert bootstrapped(excess).as_json() == pytest.approx(whole.as_json())
+    many = np.random.default_rng(1).normal(2, 3, size=(1, 5000))
+    many[0].sort()
+    monkeypatch.setattr("reknit.match.judging.BLOCKS", 1000)
+    monkeypatch.setattr("reknit.match.judging.AT_ONCE", 2**22)
+    sizes = []
+    rng = np.random.default_rng
+
+    class Counted:
+        def __init__(self, seed):
+            self.permutation, self.own = rng(seed).permutation, rng(seed)
+
+        def multinomial(self, count, shares, size):
+            sizes.append(count)
+            return self.own.multinomial(count, shares, size)
+
+    monkeypatch.setattr(np.random, "default_rng", Counted)
+    found = bootstrapped(many)
+    assert set(sizes) == {1000}
+    half = 1.96 * many.std() / np.sqrt(5000)
+    assert (found.value, found.high - found.low) == (pytest.approx(many.mean()), pytest.approx(2 * half, rel=0.15))
 
 
 def test_masks_are_foreseen_by_the_classes_that_the_convolution_writes():

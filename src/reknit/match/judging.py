@@ -25,6 +25,8 @@ from reknit.match.samples import Samples
 DRAWS, CONFIDENCE = 1000, 0.95
 AT_ONCE = 2**22
 """Numbers of draws that are held at a time."""
+BLOCKS = 2**13
+"""Of more rows, blocks drawn at random are drawn anew: their sums vary as much, and draws take time by the block."""
 
 
 @dataclass(frozen=True)
@@ -99,8 +101,11 @@ def bootstrapped(
     if not excess.shape[1]:
         return Interval(float("nan"), float("nan"), float("nan"))
     known = np.arange(excess.shape[1]) if groups is None else np.unique(groups, return_inverse=True)[1]
+    rng, different = np.random.default_rng(seed), int(known.max()) + 1
+    if different > BLOCKS:
+        known = rng.permutation(np.arange(different) % BLOCKS)[known]
     sums, counts = np.stack([np.bincount(known, each) for each in excess]), np.bincount(known)
-    rng, size = np.random.default_rng(seed), len(counts)
+    size = len(counts)
     means = []
     at_once = max(1, AT_ONCE // size)
     for k in range(0, DRAWS, at_once):
