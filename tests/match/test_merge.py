@@ -263,3 +263,22 @@ def test_the_commands(files, tmp_path, capsys):
     assert set(answer["curves"]) == {"naive", "naive, mended", "aligned", "aligned, mended"}
     assert main(["path", first, second, "--like", MLP, "--data", data, "--places", "3"]) == 0
     assert "barrier" in capsys.readouterr().out
+
+
+def test_a_path_is_judged_by_labelled_rows_and_equal_rows_are_one(files, tmp_path):
+    stored = np.load(tmp_path / "data.npz")
+    inputs, targets = stored["inputs"], stored["targets"]
+    np.savez(tmp_path / "some.npz", inputs=inputs, targets=np.where(np.arange(400) % 2, targets, -100))
+    found = path(files[0], files[0], like=MLP, data=tmp_path / "some.npz", places=2)
+    assert found.curves["naive"].accuracies[0] == 1
+    assert 70 < found.rows < 130
+    np.savez(tmp_path / "none.npz", inputs=inputs, targets=np.full(400, -100))
+    with pytest.raises(UsageError, match="no row to judge by has a label"):
+        path(files[0], files[0], like=MLP, data=tmp_path / "none.npz", places=2)
+    np.savez(tmp_path / "often.npz", inputs=np.repeat(inputs[:40], 9, 0), targets=np.repeat(targets[:40], 9))
+    np.savez(tmp_path / "once.npz", inputs=inputs[:40], targets=targets[:40])
+    once, often = (
+        path(*files, like=MLP, data=tmp_path / f"{name}.npz", places=3, mend=False).curves["naive"].barrier()
+        for name in ("once", "often")
+    )
+    assert often.as_json() == pytest.approx(once.as_json())

@@ -17,11 +17,11 @@ from typing import Literal
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor
 
 from reknit.errors import TableError
-from reknit.match.losses import log_shares, row_losses
+from reknit.match.losses import labelled, log_shares, row_losses
 
 Answers = Literal["classes", "numbers"]
 
@@ -76,11 +76,6 @@ def by_labels(
     if reading == "numbers":
         return np.asarray((excess / _variance(ends)).numpy())
     return np.asarray(excess[labelled(targets)].numpy())
-
-
-def labelled(targets: Tensor) -> Bool[Tensor, " rows"]:
-    """Which rows have a label."""
-    return (targets != -100).reshape(len(targets), -1).any(1) | targets.is_floating_point()
 
 
 def _variance(ends: Sequence[Tensor]) -> float:

@@ -56,11 +56,13 @@ class Curve:
         places: t of each.
         loss: of every network and row.
         right: share of right answers; None where targets are numbers.
+        groups: of each row, a number that rows of equal inputs share; None: all rows differ.
     """
 
     places: Float[np.ndarray, " places"]
     loss: Float[np.ndarray, "places rows"]
     right: Float[np.ndarray, "places rows"] | None
+    groups: Int[np.ndarray, " rows"] | None = None
 
     @property
     def losses(self) -> Float[np.ndarray, " places"]:
@@ -75,7 +77,7 @@ class Curve:
     def barrier(self, seed: int = 0) -> Interval:
         """The barrier in the loss, with its interval."""
         chord = (1 - self.places)[:, None] * self.loss[:1] + self.places[:, None] * self.loss[-1:]
-        return bootstrapped(self.loss - chord, seed)
+        return bootstrapped(self.loss - chord, seed, self.groups)
 
     def as_json(self) -> dict[str, object]:
         """The object that ``--json`` prints."""
@@ -132,4 +134,5 @@ def judged(
         loss.append(found.loss.double().numpy())
         right.append(None if found.right is None else found.right.double().numpy())
     known = [each for each in right if each is not None]
-    return Curve(np.array(places, dtype=np.float64), np.stack(loss), np.stack(known) if known else None)
+    at = np.array(places, dtype=np.float64)
+    return Curve(at, np.stack(loss), np.stack(known) if known else None, samples.groups)

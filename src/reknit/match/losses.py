@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from reknit.errors import TableError
@@ -65,6 +65,11 @@ def row_losses(answer: Float[Tensor, "rows ..."], targets: Tensor) -> RowLosses:
         return (kept.flatten(1).sum(1) if kept.ndim > 1 else kept) / count
 
     return RowLosses(mean(each), mean(right))
+
+
+def labelled(targets: Tensor) -> Bool[Tensor, " rows"]:
+    """Which rows have a label: of the others ``row_losses`` says 0."""
+    return (targets != -100).reshape(len(targets), -1).any(1) | targets.is_floating_point()
 
 
 def log_shares(answer: Float[Tensor, "... classes"]) -> Float[Tensor, "... classes"]:

@@ -149,14 +149,20 @@ def path(
 
 
 def split(pair: Pair, data: str | FilePath, seed: int) -> tuple[Samples, Samples]:
-    """Rows to look at and rows to judge by."""
+    """Rows to look at, and rows to judge by, which have a label."""
+    from reknit.match.losses import labelled
     from reknit.match.samples import read_samples
 
     samples = read_samples(data, targets=True)
     pair.computer.check(samples, str(data))
     if len(samples) - samples.repeated < 2:
         raise UsageError("one row cannot be looked at and judged by", "--data", "Give at least 2")
-    return samples.halves(seed)
+    known, kept = samples.halves(seed)
+    if kept.targets is not None:
+        kept = kept.some(labelled(kept.targets))
+    if not len(kept):
+        raise UsageError("no row to judge by has a label", "--data", "Give more rows with targets other than -100")
+    return known, kept
 
 
 def walk(
@@ -197,6 +203,6 @@ def _by_layers(pair: Pair, first: Tensors, naive: Tensors, aligned: Tensors, kep
 
     def barrier(other: Tensors, slots: Sequence[str]) -> Interval:
         half = {**first, **average([{s: first[s] for s in slots}, {s: other[s] for s in slots}], [0.5, 0.5])}
-        return bootstrapped(judged(pair.computer, [half], [0.5], kept).loss - base)
+        return bootstrapped(judged(pair.computer, [half], [0.5], kept).loss - base, groups=kept.groups)
 
     return [LayerBarrier(layer, barrier(naive, slots), barrier(aligned, slots)) for layer, slots in layers.items()]

@@ -24,9 +24,10 @@ from reknit.errors import TableError
 from reknit.match.agreement import TensorAgreement, agreement
 from reknit.match.class_axis import classes_last
 from reknit.match.computing import Computer
-from reknit.match.excess import Answers, by_labels, expected, labelled
+from reknit.match.excess import Answers, by_labels, expected
 from reknit.match.foresight_margin import Outlook, learned_margin, outlook_of
 from reknit.match.judging import Interval, bootstrapped
+from reknit.match.losses import labelled
 from reknit.match.samples import Samples
 
 BEARABLE = 0.1
