@@ -164,6 +164,18 @@ def test_labels_that_cannot_be_used_leave_what_is_foreseen(biased, change, unusa
     assert found.reason.startswith(f"{alone.reason}; not measured with the targets: {words}")
 
 
+@pytest.mark.parametrize("change", [lambda t: t - 1, lambda t: nn.functional.one_hot(t, 4)])
+def test_with_targets_that_do_not_fit_nothing_is_said_to_work_unless_the_reading_is_told(biased, change):
+    """Classes that start at -1, and several labels a row, where answers are no classes."""
+    runner, _, parents, asked = biased
+    wrong = replace(asked, targets=change(asked.targets))
+    assert preflight(runner, parents[0], parents, HALF, replace(asked, targets=None)).outlook == "should work"
+    found = preflight(runner, parents[0], parents, HALF, wrong)
+    assert (found.outlook, found.measured) == ("cannot say", None)
+    assert "not measured with the targets" in found.reason
+    assert preflight(runner, parents[0], parents, HALF, wrong, answers="classes").outlook == "should work"
+
+
 def test_targets_are_measured_on_rows_that_the_mending_has_not_seen(tmp_path):
     one = random_tensors(computer(MLP).skeleton, 0)
     nets = [save(tmp_path / "a.safetensors", one)]

@@ -116,6 +116,8 @@ def preflight(
             unusable = _unusable(excess, groups)
         except TableError as error:
             unusable = error.problem
+            if answers is None and outlook == "should work":  # targets that do not fit doubt how answers are read
+                ahead = replace(ahead, outlook="cannot say")
     if unusable:
         return replace(ahead, reason=f"{reason}; not measured with the targets: {unusable}")
     return _with_labels(ahead, bootstrapped(excess[None], groups=groups), bearable, _rows(groups))
