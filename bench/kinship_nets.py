@@ -4,6 +4,8 @@
 
 All nets of a width are trained side by side with batched products: initialised by torch's own rule from their own seed,
 shown the same 1250 images in an order of their own, with their own gradients alone. Kept as float16 in ``bench/out/kin``.
+Seeds hold the width too: otherwise the first units of a wide net would be those of a narrow one, and pairs of different
+widths would repeat each other's coincidences (dev/log.md, 2026-11-28).
 """
 
 from __future__ import annotations
@@ -66,9 +68,9 @@ def _chunk(name: str, seeds: range) -> Nets:
     optimiser = torch.optim.SGD(parameters, RATE, momentum=MOMENTUM, weight_decay=5e-4)
     steps = EPOCHS * -(-len(x) // BATCH)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
-    draws = [torch.Generator().manual_seed(10_000 + seed) for seed in seeds]
+    draws = [np.random.default_rng([width, seed, 1]) for seed in seeds]
     for _ in range(EPOCHS):
-        order = torch.stack([torch.randperm(len(x), generator=draw) for draw in draws])
+        order = torch.from_numpy(np.stack([draw.permutation(len(x)) for draw in draws]))
         for rows in torch.split(order, BATCH, dim=1):
             answers = _forward(weights, biases, x[rows])
             loss = cross_entropy(answers.flatten(0, 1), y[rows].flatten(), reduction="sum") / rows.shape[1]
@@ -87,13 +89,11 @@ def _chunk(name: str, seeds: range) -> Nets:
 def _initial(sizes: tuple[int, ...], seeds: range) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
     """As torch draws linear layers: uniform up to 1 / sqrt(inputs)."""
     weights, biases = [], []
-    draws = [torch.Generator().manual_seed(seed) for seed in seeds]
+    draws = [np.random.default_rng([sizes[1], seed, 0]) for seed in seeds]
     for before, after in zip(sizes[:-1], sizes[1:], strict=True):
-        bound = before**-0.5
-        drawn = [torch.rand(after, before, generator=draw) for draw in draws]
-        weights.append(((2 * torch.stack(drawn) - 1) * bound).requires_grad_())
-        shifts = [torch.rand(1, after, generator=draw) for draw in draws]
-        biases.append(((2 * torch.stack(shifts) - 1) * bound).requires_grad_())
+        for shape, found in (((after, before), weights), ((1, after), biases)):
+            drawn = np.stack([draw.uniform(-1, 1, size=shape) for draw in draws]) / before**0.5
+            found.append(torch.tensor(drawn, dtype=torch.float32, requires_grad=True))
     return weights, biases
 
 
