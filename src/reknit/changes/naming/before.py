@@ -39,13 +39,14 @@ class Before:
     rounded: bool = False
 
 
-def befores(first: Facts, second: Facts, rough: float) -> Iterator[Before]:
+def befores(first: Facts, second: Facts, left: float | None = None, least: float = 0.8) -> Iterator[Before]:
     """A as it is, and then as it may have been, the likely first.
 
     Args:
         first: A.
         second: B.
-        rough: their relative distance.
+        left: relative size of what a rounding has to account for; None: all that factors do not.
+        least: of that, which it has to.
     """
     numbers = first.numbers.astype(np.float64)
     yield Before(numbers)
@@ -56,23 +57,25 @@ def befores(first: Facts, second: Facts, rough: float) -> Iterator[Before]:
             half = rounded(first.numbers, dtype)
             if np.isfinite(half).all():
                 yield Before(half, (cast_change(dtype, numbers=half.size, exact=True),))
-    if first.grid is None and numbers.size <= LARGEST:
-        yield from _roundings(numbers, second)
-
-
-def _roundings(numbers: np.ndarray, second: Facts) -> Iterator[Before]:
-    b = second.numbers.astype(np.float64)
-    told = (b != 0) & (numbers != 0)
-    factors = fit_factors(numbers, b, told)
-    nearest = numbers if factors is None else factors.on(numbers)
-    left = float(np.linalg.norm((b - nearest)[told]) / max(float(np.linalg.norm(nearest[told])), 1e-300))
-    if left > FARTHEST or left < 1e-6:
+    if first.grid is not None or numbers.size > LARGEST:
         return
+    if left is None:
+        b = second.numbers.astype(np.float64)
+        told = (b != 0) & (numbers != 0)
+        factors = fit_factors(numbers, b, told)
+        nearest = numbers if factors is None else factors.on(numbers)
+        left = float(np.linalg.norm((b - nearest)[told]) / max(float(np.linalg.norm(nearest[told])), 1e-300))
+    if 1e-6 < left < FARTHEST:
+        yield from _roundings(numbers, second, left, least)
+
+
+def _roundings(numbers: np.ndarray, second: Facts, left: float, least: float) -> Iterator[Before]:
+    told = (second.numbers != 0) & (numbers != 0)
     for per, axis in (("row", 0), ("tensor", None), ("column", 1)):
         for symmetric in (True, False):
             for bits in range(2, 9):
                 grid, error = on_usual_grid(numbers, bits, axis, symmetric=symmetric, told=told)
-                if 0.8 < error / left < 1.6:
+                if least < error / left < 1.6:
                     details = {"bits": bits, "per": per, "group": 0}
                     yield Before(grid, (Change("grid", f"rounded to {bits} bits per {per}", True, details),), True)
 

@@ -2,7 +2,7 @@
 
 *Statistic.* ``|B - A| / |A|``, and the number F of units whose best match in the other network is the unit of the same
 place. *Null.* Between networks that were initialised apart the matching is uniform, so that ``P(F >= k) <= 1 / k!``
-whatever they were trained on; ``FIXED`` gives 2e-9. This says shared initialisation or descent, and not descent. Rows of
+whatever they were trained on; ``FIXED`` gives 2e-9. This says shared initialisation or descent, not descent. Rows of
 classes or tokens are not exchangeable, so both axes have to agree where both can be asked.
 """
 

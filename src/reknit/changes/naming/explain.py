@@ -28,9 +28,17 @@ from reknit.changes.naming.mask import Mask, find_mask, mask_change
 from reknit.changes.naming.scale import SLACK, Factors, fit_factors, scale_change
 from reknit.changes.naming.sign import sign_change
 
-NEARLY = 0.999
-"""Share of cells that have to hold where factors were fitted through a grid: they end on the edges of some."""
-ROUNDS = 40
+WIDER, NEARLY = 1.5, 0.9
+"""Behind fitted factors, which have errors of their own: every number lies in its cell made so many times wider, and this
+share in the cell itself. No dense change keeps all of its numbers so near."""
+ROUNDS = 12
+APART = 0.01
+"""An eighth of what the size of a factor has to be from 1 to be named where it was fitted through cells or noise."""
+FEW = 0.01
+"""Share of zeros up to which they are codes that fitted factors just miss."""
+CLOSE = 1e-3
+"""What a part of low rank may leave, relative, where it was fitted around zeros: many numbers for each of its own."""
+ROUNDS_BESIDE = 60
 BETTER = 3.0
 """Times by which factors have to lower what is left to be named beside a drift; of fine-tunes they hardly did."""
 
@@ -58,13 +66,22 @@ class _Cells:
 
     second: Facts
 
-    def holds(self, moved: np.ndarray, slack: float) -> Bool[np.ndarray, ...]:
-        """Number by number; ``slack`` is relative."""
+    def holds(self, moved: np.ndarray, slack: float, wider: float = 1.0) -> Bool[np.ndarray, ...]:
+        """Number by number; ``slack`` is relative to the numbers, ``wider`` to the cells."""
         b = self.second
         if b.grid is not None:
-            return b.grid.agreeing(moved, off=slack)
-        room = (b.half_step if b.cast else 0.0) + slack * np.abs(b.numbers)
+            holds = b.grid.agreeing(moved, off=slack)
+            if wider > 1:
+                holds |= np.abs(moved - b.grid.numbers) <= wider * b.grid.steps / 2
+            return holds
+        room = (wider * b.half_step if b.cast else 0.0) + slack * np.abs(b.numbers)
         return np.asarray(np.abs(moved - b.numbers) <= room * (1 + 1e-6))
+
+    @property
+    def width(self) -> Float[np.ndarray, ...] | None:
+        """Half of each cell; None where cells are but last places."""
+        b = self.second
+        return b.grid.steps / 2 if b.grid is not None else b.half_step if b.cast else None
 
     def nearest(self, moved: np.ndarray) -> Float[np.ndarray, ...]:
         """The nearest point of each cell."""
@@ -74,12 +91,13 @@ class _Cells:
         return np.asarray(np.clip(moved, middle - half, middle + half))
 
 
-def explain(first: Facts, second: Facts) -> Fit:
+def explain(first: Facts, second: Facts, off: float = 0.0) -> Fit:
     """Name what makes B of A, whose units stand in one order.
 
     Args:
         first: A, moved.
         second: B, of the same shape.
+        off: by how much A may be off for the way it was moved, by Frobenius norms; 0 where numbers were only moved.
     """
     if equal(first.numbers, second.numbers):
         return Fit((identical_change(int(second.numbers.size)),), True, 0.0)
@@ -88,13 +106,23 @@ def explain(first: Facts, second: Facts) -> Fit:
         return Fit((), False, 1.0)
     second = replace(second, numbers=b, grid=None if _already(first, second) else second.grid)
     cells = _Cells(second)
-    rough = _relative(a, b)
-    for before in befores(first, second, rough):
-        for fitted in (False, True):
-            found = _exactly(before, first, second, cells, fitted=fitted)
-            if found is not None:
+    tried = list(befores(first, second))
+    for nearly in (False, True):
+        for before in tried:
+            for found in _exactly(before, first, second, cells, nearly=nearly):
                 return found
-    return _low_rank(first, second, cells) or _rest(first, second)
+    return (_settled(first, second, off) if off else None) or _low_rank(first, second, off) or _rest(first, second)
+
+
+def _settled(first: Facts, second: Facts, off: float) -> Fit | None:
+    """Nothing but B's own rounding, and what A is off."""
+    b, dropped = second.numbers, _set_to_zero(first, second)
+    left = _relative_to(np.where(dropped, 0.0, b - first.numbers), b)
+    if left > off + 1.5 * _floor(second):
+        return None
+    mask = find_mask(first.numbers, b, ~dropped) if dropped.any() and not dropped.all() else None
+    names = tuple(_loss_changes(first, second, mask, agreeing=float("nan"), exact=False, rounded=True))
+    return Fit(names, True, 0.0)
 
 
 def _already(first: Facts, second: Facts) -> bool:
@@ -107,40 +135,57 @@ def _already(first: Facts, second: Facts) -> bool:
     )
 
 
-def _exactly(before: Before, first: Facts, second: Facts, cells: _Cells, *, fitted: bool) -> Fit | None:
-    """A change that accounts for every number, with or without factors."""
+def _exactly(before: Before, first: Facts, second: Facts, cells: _Cells, *, nearly: bool) -> Iterator[Fit]:
+    """Changes that account for every number: without factors, with signs, with factors; ``nearly``: with factors alone,
+    and cells made wider by what factors may be off."""
     a, b = before.numbers, second.numbers
-    factors, moved = None, a
     told = (b != 0) & (a != 0)
-    if fitted:
-        factors = fit_factors(a, b, told)
-        if factors is None:
-            return None
-        factors = _into_cells(a, factors, told, cells, second)
-        moved = factors.on(a)
-    holds = cells.holds(moved, SLACK if fitted else 0.0)
-    dropped = (b == 0) & (a != 0) & ~holds
-    kept = ~dropped & (a != 0)
-    whole = bool((holds | dropped).all())
-    nearly = fitted and second.grid is not None and float((holds | dropped).mean()) >= NEARLY
-    if not (whole or nearly) or not kept.any() or not (b != 0).any():
-        return None
-    mask = find_mask(first.numbers, b, ~dropped) if dropped.any() else None
-    share = float(holds[~dropped].mean())
-    names = [*before.changes, *_factor_changes(factors, exact=whole and second.grid is None)]
-    names += _loss_changes(first, second, mask, agreeing=share, exact=whole, rounded=not before.rounded)
-    return Fit(tuple(names), True, 0.0, factors) if names else None
+    fitted = None
+    for kind in ("factors",) if nearly else ("none", "signs", "factors"):
+        factors = None
+        if kind != "none":
+            fitted = fitted or fit_factors(a, b, told, cells.width)
+            if fitted is None:
+                return
+            factors = fitted.signs if kind == "signs" else _into_cells(a, fitted, told, cells)
+            if (kind == "signs" and not factors.turned) or (kind == "factors" and not _told(factors, cells)):
+                continue
+        moved = a if factors is None else factors.on(a)
+        holds = cells.holds(moved, SLACK if kind == "factors" else 0.0)
+        share = float(holds[b != 0].mean()) if (b != 0).any() else 0.0
+        if nearly:
+            if share < NEARLY:
+                continue
+            holds |= cells.holds(moved, SLACK, WIDER)
+        dropped = (b == 0) & (a != 0) & ~holds
+        if nearly and dropped.mean() < FEW:  # codes of zero that a number just misses
+            holds |= dropped
+            dropped = np.zeros_like(dropped)
+        if not (~dropped & (a != 0)).any() or share == 0.0 or not (holds | dropped).all():
+            continue
+        mask = find_mask(first.numbers, b, ~dropped) if dropped.any() else None
+        exact = not nearly
+        names = [*before.changes, *_factor_changes(factors, exact=exact and second.grid is None)]
+        names += _loss_changes(first, second, mask, agreeing=share, exact=exact, rounded=not before.rounded)
+        if names:
+            yield Fit(tuple(names), True, 0.0, factors)
 
 
-def _into_cells(a: np.ndarray, factors: Factors, told: np.ndarray, cells: _Cells, second: Facts) -> Factors:
+def _told(factors: Factors, cells: _Cells) -> bool:
+    """Whether factors are others than 1 by more than fitting them through cells is off."""
+    return factors.scaled(SLACK if cells.width is None else APART) or bool(factors.turned)
+
+
+def _into_cells(a: np.ndarray, factors: Factors, told: np.ndarray, cells: _Cells) -> Factors:
     """Factors moved until everything lies in its cell, if it can: alternating projections."""
-    if second.grid is None and not second.cast:
+    if cells.width is None:
         return factors
     for _ in range(ROUNDS):
         moved = factors.on(a)
-        if cells.holds(moved, SLACK)[told].all():
+        holds = cells.holds(moved, SLACK)[told]
+        if holds.all() or holds.mean() < NEARLY / 2:
             break
-        again = fit_factors(a, cells.nearest(moved), told)
+        again = fit_factors(a, cells.nearest(moved), told, cells.width)
         if again is None:
             break
         factors = again
@@ -150,7 +195,7 @@ def _into_cells(a: np.ndarray, factors: Factors, told: np.ndarray, cells: _Cells
 def _factor_changes(factors: Factors | None, *, exact: bool) -> Iterator[Change]:
     if factors is None:
         return
-    if factors.scaled():
+    if factors.scaled(SLACK if exact else APART):
         yield scale_change(factors, exact=exact)
     if factors.turned:
         yield sign_change(factors.turned, exact=True)
@@ -180,56 +225,102 @@ def _held(first: Facts, dtype: str) -> bool:
     return held_by(first.numbers, dtype)
 
 
-def _low_rank(first: Facts, second: Facts, cells: _Cells) -> Fit | None:
+def _low_rank(first: Facts, second: Facts, off: float) -> Fit | None:
     """A low-rank change, with or without factors, and B's own rounding behind it."""
-    a, b = first.numbers.astype(np.float64), second.numbers
-    told = ~((b == 0) & (a != 0))
-    if told.mean() < 0.2:
+    dropped = _set_to_zero(first, second)
+    told, b, floor = ~dropped, second.numbers, _floor(second)
+    if told.mean() < 0.2 or second.numbers.ndim < 2:
         return None
-    for fitted in (False, True):
-        found = _with_low_rank(a, second, told, fitted=fitted)
-        if found is None:
-            continue
-        low, factors = found
-        moved = (factors.on(a) if factors else a) + low.part
-        left = np.where(told, b - moved, 0.0)
-        floor = _floor(second)
-        size = float(np.linalg.norm(low.part) / np.linalg.norm(moved))
-        mask = find_mask(first.numbers, b) if not told.all() else None
-        spare = _relative_to(left, b)
-        settled = spare <= 3 * floor + 1e-6
-        if not settled and size < BETTER * spare:
-            continue
-        names = [*_factor_changes(factors, exact=settled), low_rank_change(low, size, exact=settled)]
-        names += [] if settled else [drift_change(spare)]
-        names += _loss_changes(first, second, mask, agreeing=float("nan"), exact=False, rounded=True)
-        return Fit(tuple(names), settled, 0.0 if settled else spare, factors)
-    return None
+    best: tuple[int, Fit] | None = None
+    for before in (*befores(first, second, 0.0), *_roundings_left(first, second, told)):
+        for kind in ("none", "signs", "factors"):
+            found = _with_low_rank(before.numbers, second, told, kind)
+            if found is None:
+                continue
+            low, factors = found
+            moved = (factors.on(before.numbers) if factors else before.numbers) + low.part
+            size = float(np.linalg.norm(low.part) / np.linalg.norm(moved))
+            left = _relative_to(np.where(told, b - moved, 0.0), b)
+            settled = left <= 2 * floor + 1e-6 + off or (dropped.any() and left <= CLOSE and size > 20 * left)
+            if not settled and (size < BETTER * left or before.changes):
+                continue
+            rank = low.rank if settled else low.rank + min(b.shape[0], b[0].size)
+            if best is not None and best[0] <= rank:
+                continue
+            mask = find_mask(first.numbers, b, told) if dropped.any() else None
+            names = [*before.changes, *_factor_changes(factors, exact=settled and floor < 1e-6)]
+            names += [low_rank_change(low, size, exact=settled), *([] if settled else [drift_change(left)])]
+            names += _loss_changes(first, second, mask, agreeing=float("nan"), exact=False, rounded=not before.rounded)
+            best = rank, Fit(tuple(names), settled, 0.0 if settled else left, factors)
+        if best is not None and best[1].explained:
+            break
+    return best[1] if best is not None else None
 
 
-def _with_low_rank(
-    a: np.ndarray, second: Facts, told: np.ndarray, *, fitted: bool
-) -> tuple[LowRank, Factors | None] | None:
+def _roundings_left(first: Facts, second: Facts, told: np.ndarray) -> Iterator[Before]:
+    """Roundings whose error is about what a part of low rank leaves."""
+    if second.numbers.size > 1 << 18:
+        return
+    change = np.where(told, second.numbers - first.numbers, 0.0)
+    low = find_low_rank(change, told)
+    if low is not None:
+        left = _relative_to(np.where(told, change - low.part, 0.0), first.numbers)
+        yield from (each for each in befores(first, second, left) if each.rounded)
+    elif second.numbers.size <= 1 << 15:
+        left = _relative_to(change, first.numbers)
+        yield from (each for each in befores(first, second, left, 0.3) if each.rounded)
+
+
+def _set_to_zero(first: Facts, second: Facts) -> Bool[np.ndarray, ...]:
+    """What of A is zero in B; nothing, where the zeros of B are those of a grid."""
+    dropped = (second.numbers == 0) & (first.numbers != 0)
+    if second.grid is not None and second.grid.steps.any():
+        codes = second.grid.codes
+        beside = ((codes == 1).sum() + (codes == -1).sum()) / 2
+        if dropped.sum() <= 3 * beside + 8:
+            return np.zeros_like(dropped)
+        dropped &= ~second.grid.agreeing(first.numbers)
+    return np.asarray(dropped)
+
+
+def _with_low_rank(a: np.ndarray, second: Facts, told: np.ndarray, kind: str) -> tuple[LowRank, Factors | None] | None:
     """The part of low rank, and the factors fitted again beside it until they stay."""
     b = second.numbers
-    factors = fit_factors(a, b, told & (a != 0)) if fitted else None
-    if fitted and factors is None:
-        return None
-    low = find_low_rank(b - (factors.on(a) if factors else a), told)
-    if low is None or not fitted:
+    factors = None
+    if kind != "none":
+        factors = fit_factors(a, b, told & (a != 0))
+        if factors is None:
+            return None
+        if kind == "signs":
+            factors = factors.signs
+            if not factors.turned:
+                return None
+    whole = bool(told.all())
+    low = _beside(a, b, told, factors, whole=whole)
+    if low is None or factors is None or kind == "signs":
         return None if low is None else (low, factors)
-    for _ in range(ROUNDS):
+    for _ in range(ROUNDS_BESIDE if whole else ROUNDS_BESIDE // 3):
         again = fit_factors(a, b - low.part, told & (a != 0))
         if again is None:
             break
-        nearer = find_low_rank(b - again.on(a), told)
+        nearer = _beside(a, b, told, again, whole=whole)
         if nearer is None or nearer.rank > low.rank:
             break
         still = bool(np.linalg.norm(nearer.part - low.part) <= 1e-9 * np.linalg.norm(b))
         low, factors = nearer, again
         if still:
             break
-    return (low, factors) if factors is not None and (factors.scaled(1e-4) or factors.turned) else None
+    return (low, factors) if factors.scaled(APART) or factors.turned else None
+
+
+def _beside(a: np.ndarray, b: np.ndarray, told: np.ndarray, factors: Factors | None, *, whole: bool) -> LowRank | None:
+    """The part of low rank beside A with its factors; sought where all factors are 1, so that no row drowns others."""
+    rounds = 40 if factors is None or whole else 8
+    if factors is None:
+        return find_low_rank(b - a, told, rounds)
+    units = factors.on(np.ones(a.shape))
+    found = find_low_rank(b / units - a, told, rounds)
+    return None if found is None else replace(found, part=found.part * units)
 
 
 def _floor(second: Facts) -> float:
@@ -241,23 +332,23 @@ def _floor(second: Facts) -> float:
 def _rest(first: Facts, second: Facts) -> Fit:
     """A drift, with what else B says on its own."""
     a, b = first.numbers.astype(np.float64), second.numbers
-    dropped = (b == 0) & (a != 0)
-    if second.grid is not None:
-        dropped &= ~second.grid.agreeing(np.zeros_like(b))
+    dropped = _set_to_zero(first, second)
     mask = find_mask(a, b, ~dropped) if dropped.any() and not dropped.all() else None
     told = ~dropped if mask is not None else np.ones(b.shape, dtype=bool)
-    plain = _relative(np.where(told, a, 0.0), np.where(told, b, 0.0))
-    names: list[Change] = []
-    factors = fit_factors(a, b, told & (a != 0))
-    if factors is not None:
-        left = _relative(np.where(told, factors.on(a), 0.0), np.where(told, b, 0.0))
-        if left * BETTER < plain:
-            names, plain = list(_factor_changes(factors, exact=False)), left
-        else:
-            factors = None
-    names.append(drift_change(plain))
+
+    def left(factors: Factors | None) -> float:
+        moved = a if factors is None else factors.on(a)
+        return _relative(np.where(told, moved, 0.0), np.where(told, b, 0.0))
+
+    size, chosen = left(None), None
+    fitted = fit_factors(a, b, told & (a != 0))
+    if fitted is not None:
+        for factors in (fitted.signs, fitted):
+            if left(factors) * BETTER < size:
+                size, chosen = left(factors), factors
+    names = [*_factor_changes(chosen, exact=False), drift_change(size)]
     names += _loss_changes(first, second, mask, agreeing=float("nan"), exact=False, rounded=True)
-    return Fit(tuple(names), False, plain, factors)
+    return Fit(tuple(names), False, size, chosen)
 
 
 def _relative(a: np.ndarray, b: np.ndarray) -> float:

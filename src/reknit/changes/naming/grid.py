@@ -92,6 +92,11 @@ class Grid:
         return np.asarray((self.steps > 0) & ((np.abs(places) <= 0.5 + slack) | beyond) | (self.numbers == values))
 
 
+def bits_of(codes: Int[np.ndarray, ...]) -> int:
+    """The fewest bits that hold all codes, counted from the least."""
+    return max(1, int(np.ptp(codes)).bit_length()) if codes.size else 1
+
+
 def find_grid(tensor: np.ndarray) -> Grid | None:
     """The grid that every number of a tensor lies on; None where there is none that the numbers could tell.
 

@@ -16,8 +16,10 @@ from jaxtyping import Bool, Float
 from reknit.changes.naming.change import Change
 
 GAP = 4.0
-LARGEST_SHARE = 0.85
-"""Of the full rank, from which a rank is not called low."""
+LOW, CLEAR = 0.5, 1000.0
+"""Share of the full rank up to which a rank is low; beyond, the gap has to be that of exact numbers."""
+PER_NUMBER = 2.5
+"""Known numbers for each that a part of low rank is free in, where it has to fill in others."""
 SMALLEST = 5
 """Rows and columns that a tensor needs for a rank to mean something."""
 
@@ -53,14 +55,22 @@ def find_low_rank(change: Float[np.ndarray, ...], told: Bool[np.ndarray, ...], r
     rank, gap, part = 0, 0.0, np.zeros_like(rows)
     for _ in range(1 if whole else rounds):
         left, values, right = np.linalg.svd(filled, full_matrices=False)
-        most = max(1, int(LARGEST_SHARE * len(values)))
-        gaps = values[:most] / np.maximum(values[1 : most + 1], 1e-12 * values[0])
-        rank = int(gaps.argmax()) + 1
-        gap = float(gaps[rank - 1])
+        rank, gap = _gap(values)
         part = (left[:, :rank] * values[:rank]) @ right[:rank]
         if not whole:
+            if rank * (sum(rows.shape) - rank) * PER_NUMBER > known.sum():
+                return None
             filled = np.where(known, rows, part)
     return LowRank(rank, gap, part.reshape(change.shape)) if gap >= GAP else None
+
+
+def _gap(values: Float[np.ndarray, " k"]) -> tuple[int, float]:
+    """The rank with the largest gap behind it, and the gap."""
+    gaps = values[:-1] / np.maximum(values[1:], 1e-12 * values[0])
+    low = max(1, int(LOW * len(values)))
+    beyond = int(gaps.argmax())
+    rank = beyond if gaps[beyond] >= CLEAR else int(gaps[:low].argmax())
+    return rank + 1, float(gaps[rank])
 
 
 def low_rank_change(found: LowRank, size: float, *, exact: bool) -> Change:

@@ -30,11 +30,13 @@ class Matched:
         order: the unit of A for every unit of B.
         ratios: of the ratio test, unit by unit.
         cosines: of the matched units, with their signs.
+        how: they were compared, see ``match_units``.
     """
 
     order: Int[np.ndarray, " units"] = field(repr=False)
     ratios: Float[np.ndarray, " units"] = field(repr=False)
     cosines: Float[np.ndarray, " units"] = field(repr=False)
+    how: str = "cosine"
 
     @property
     def share(self) -> float:
@@ -76,9 +78,8 @@ def match_units(first: np.ndarray, second: np.ndarray, how: str = "cosine") -> M
     second_best = np.maximum(rivals.max(1), rivals.max(0)[columns])
     floor = 1e-12
     ratios = (1 - second_best + floor) / np.maximum(1 - matched + floor, floor)
-    return Matched(
-        shuffle[columns], ratios, cosines[rows, columns] if how != "cosine" else _signed(cosines, matched, columns)
-    )
+    signed = _signed(cosines, matched, columns) if how == "cosine" else matched
+    return Matched(shuffle[columns], ratios, signed, how)
 
 
 def _signed(cosines: np.ndarray, matched: np.ndarray, columns: np.ndarray) -> Float[np.ndarray, " units"]:

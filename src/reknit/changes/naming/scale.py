@@ -54,6 +54,11 @@ class Factors:
         sizes = np.abs(np.outer(self._some(self.rows), self._some(self.columns)))
         return bool((np.abs(sizes - 1) > 8 * slack).any())
 
+    @property
+    def signs(self) -> Factors:
+        """The signs alone."""
+        return Factors(np.sign(self.rows), np.sign(self.columns))
+
     @staticmethod
     def _some(factors: np.ndarray) -> np.ndarray:
         return np.array([np.abs(factors).min(), np.abs(factors).max()])
@@ -65,7 +70,10 @@ class Factors:
 
 
 def fit_factors(
-    first: Float[np.ndarray, ...], target: Float[np.ndarray, ...], told: Bool[np.ndarray, ...]
+    first: Float[np.ndarray, ...],
+    target: Float[np.ndarray, ...],
+    told: Bool[np.ndarray, ...],
+    width: Float[np.ndarray, ...] | None = None,
 ) -> Factors | None:
     """The factors by which a tensor comes nearest to another; None where there are too few numbers to tell.
 
@@ -73,12 +81,15 @@ def fit_factors(
         first: A, aligned with B.
         target: B, or what it should be.
         told: which numbers count.
+        width: in which units the numbers differ, of the same shape; None: in their own.
     """
     if first.ndim < 2 or not told.any():
         return None
     n, m = first.shape[:2]
-    a = np.where(told, first, 0.0).reshape(n, m, -1)
-    b = np.where(told, target, 0.0).reshape(n, m, -1)
+    told = told if width is None else told & (width > 0)
+    units = 1.0 if width is None else np.where(told, width, 1.0)
+    a = (np.where(told, first, 0.0) / units).reshape(n, m, -1)
+    b = (np.where(told, target, 0.0) / units).reshape(n, m, -1)
     cross, size = (a * b).sum(2), np.square(a).sum(2)
     per_row, per_column = int(np.median(told.reshape(n, -1).sum(1))), m > 1 and n * a.shape[2] >= LEAST
     if per_row < LEAST:
