@@ -255,7 +255,7 @@ def _judged(ran: Ran, proofs: Sequence[Proof]) -> tuple[Verdict, str]:
         return "failed", f"{broken.of}: {broken.said}"
     whole = ran.proofs[-1] if ran.proofs else None
     if whole is None:
-        return "exact", "it holds the numbers of the first one, bit by bit, where the key says"
+        return "exact", "B holds the numbers of A, bit by bit, where the key says"
     if whole.kind == "function":
-        return "exact", f"it {whole.said}"
-    return "consistent", f"it was changed as was meant; its {whole.said}"
+        return "exact", f"B {whole.said}"
+    return "consistent", f"B was changed as was meant; its {whole.said}"

@@ -63,14 +63,26 @@ def write_files(
             _flushed(staged[at], content)
             if checks is not None and path in checks:
                 checks[path](staged[at])
-        for at, file in staged.items():
-            _place(file, at, force=force)
+        _place_all(staged, force=force)
     except OSError as error:
         raise _refused(at, error) from None
     finally:
         for file in staged.values():
             with suppress(OSError):
                 file.unlink()
+
+
+def _place_all(staged: Mapping[Path, Path], *, force: bool) -> None:
+    """Rename all into place; if one cannot be, those before it go again, where they replaced nothing."""
+    done: list[Path] = []
+    try:
+        for path, file in staged.items():
+            _place(file, path, force=force)
+            done.append(path)
+    except (OSError, OutputError):
+        for path in () if force else done:
+            path.unlink()
+        raise
 
 
 def _flushed(path: Path, content: bytes | str) -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from reknit.changes.laundering.state import State
-from reknit.changes.laundering.step import Facts, Given, NumberStep
+from reknit.changes.laundering.step import Facts, Given, NumberStep, relative
 from reknit.changes.laundering.words import Words
 from reknit.errors import InputError, UsageError
 
@@ -67,10 +67,8 @@ class FineTune(NumberStep):
             raise UsageError(f"finetune: nothing that trains fits {self.only!r}", "--how", "Choose other tensors")
         after, losses = self._trained(state.setting, state.by_slot(), slots, given.samples, given.rng)
         moved = state.with_slots(after)
-        drift = {
-            state.slots[slot]: {"drift": relative(moved.tensors[state.slots[slot]], state.tensors[state.slots[slot]])}
-            for slot in slots
-        }
+        trained = [state.slots[slot] for slot in slots]
+        drift = {key: {"drift": relative(moved.tensors[key], state.tensors[key])} for key in trained}
         return moved, {"tensors": drift, "loss": losses}
 
     def _trained(
@@ -107,10 +105,3 @@ class FineTune(NumberStep):
             optimiser.step()
             losses.append(float(loss.detach()))
         return {slot: leaf.detach().numpy() for slot, leaf in leaves.items()}, [losses[0], losses[-1]]
-
-
-def relative(after: np.ndarray, before: np.ndarray) -> float:
-    """How far a tensor moved, beside its size; of one that was zero, its size."""
-    was = float(np.linalg.norm(before.astype(np.float64)))
-    moved = float(np.linalg.norm(after.astype(np.float64) - before))
-    return moved / was if was else moved

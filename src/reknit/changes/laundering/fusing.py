@@ -186,6 +186,8 @@ def _use_of(skeleton: Skeleton, slot: str) -> Use:
 
 
 def _why_none(state: State) -> str:
+    if state.codes:
+        return "codes of several matrices cannot be one tensor: they have scales of their own"
     if any(word in FUSED for key in state.tensors for word in key.split(".")):
         return "query, key and value are one tensor already"
     return "there are no query, key and value matrices of one input"

@@ -39,7 +39,7 @@ class Record:
         keeps_function: whether the network computes the same behind it.
         parameters: all of them, also the usual ones.
         facts: what was done: by tensor (``tensors``), by group of units (``groups``), or by name in the file.
-        changed: the keys of A whose numbers changed.
+        changed: the keys of A whose numbers (or dtypes) changed, and how far each moved beside its size.
     """
 
     said: str
@@ -47,7 +47,7 @@ class Record:
     keeps_function: bool
     parameters: Mapping[str, Any]
     facts: Mapping[str, Any] = field(repr=False)
-    changed: tuple[str, ...] = field(repr=False)
+    changed: Mapping[str, float] = field(repr=False)
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,7 +104,7 @@ class Key:
                 "keeps_function": each.keeps_function,
                 "parameters": dict(each.parameters),
                 "facts": _without_arrays(each.facts, arrays),
-                "changed": list(each.changed),
+                "changed": dict(each.changed),
             }
             for each in self.steps
         ]
@@ -186,7 +186,7 @@ def _from_json(found: Mapping[str, Any], arrays: Container | None) -> Key:
             bool(each["keeps_function"]),
             each["parameters"],
             _with_arrays(each["facts"], arrays),
-            tuple(each["changed"]),
+            {str(key): float(size) for key, size in each["changed"].items()},
         )
         for each in found["steps"]
     )

@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from reknit.match.samples import Samples
 
 
+ALL = "all"
+"""What the proof of a whole chain is of."""
+
+
 @dataclass(frozen=True)
 class Proof:
     """What was found out of one step, or of the whole chain.
@@ -45,7 +49,8 @@ class Proof:
         """In words."""
         inputs = f"on {'drawn' if self.drawn else 'given'} inputs"
         if self.kind == "function":
-            what = "computes what it computed before" if self.holds else "computes something else"
+            same = "computes what A computes" if self.of == ALL else "computes what it computed before"
+            what = same if self.holds else "computes something else"
             return f"{what}: at most {self.difference:.3g} off where {self.tolerance:.3g} is rounding, {inputs}"
         if self.kind == "layout":
             return "every number is where it was meant to be, bit by bit"

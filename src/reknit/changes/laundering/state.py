@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from reknit.changes.laundering.setting import Setting
 
 
+OWN_FLOATS = ("float16", "float32", "float64")
+"""Those that numpy computes with; others are held in float32."""
+
+
 @dataclass(frozen=True, eq=False)
 class Codes:
     """A tensor as whole numbers: ``(codes - zeros) * scales``.
@@ -128,6 +132,11 @@ class State:
         return replace(self, tensors={**self.tensors, **rounded}, dtypes=told)
 
 
+def _held(array: np.ndarray, dtype: str) -> np.ndarray:
+    """A stored tensor as numpy computes with it."""
+    return array.astype(np.float32) if is_float(dtype) and dtype not in OWN_FLOATS else array
+
+
 def rounded_to(value: np.ndarray, dtype: str, where: str = "") -> np.ndarray:
     """Numbers rounded to what a dtype holds, in an array that numpy computes with.
 
@@ -136,16 +145,10 @@ def rounded_to(value: np.ndarray, dtype: str, where: str = "") -> np.ndarray:
     """
     with np.errstate(over="ignore", invalid="ignore"):
         stored = np.asarray(value).astype(NUMPY_DTYPES[dtype])
-        back = stored if stored.dtype.kind in "fiubc" and "float8" not in dtype else stored.astype(_working(dtype))
+        back = _held(stored, dtype)
     if is_float(dtype) and not np.isfinite(back[np.isfinite(value)]).all():
         raise InputError(f"it holds numbers that are too large for {dtype}", where, "Cast to bf16, or leave it out")
     return back
-
-
-def _working(dtype: str) -> str:
-    if is_float(dtype):
-        return "float32"
-    return "uint8" if dtype.startswith("u") else "int8"
 
 
 def read_state(path: str | Path, setting: Setting | None) -> tuple[State, str]:
@@ -162,14 +165,14 @@ def read_state(path: str | Path, setting: Setting | None) -> tuple[State, str]:
     if setting is None:
         if len(names) < len(stored):
             names = {name: name for name in stored.names}
-        arrays = {key: stored.array(name) for key, name in names.items()}
+        arrays = {key: _held(stored.array(name), stored.dtype(name)) for key, name in names.items()}
         copies = _repeated(arrays)
         tensors = {key: value for key, value in arrays.items() if key not in copies}
         return State(tensors, _dtypes(stored, names, tensors), tuple(names), copies), stored.sha256
     network = read_network(path, setting.skeleton)
     slots = {slot: keys[0] for slot, keys in network.keys.items()}
     copies = {key: keys[0] for keys in network.keys.values() for key in keys[1:]}
-    tensors = {key: network.tensors[slot] for slot, key in slots.items()}
+    tensors = {key: _held(network.tensors[slot], network.dtypes[slot]) for slot, key in slots.items()}
     order = tuple(dict.fromkeys(names))
     return State(tensors, _dtypes(stored, names, tensors), order, copies, slots, setting), stored.sha256
 

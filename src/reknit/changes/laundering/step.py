@@ -118,3 +118,10 @@ class LayoutStep(Step):
 def doubled(tensors: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Floats in float64, so that each number is rounded once."""
     return {key: value.astype(np.float64) if value.dtype.kind == "f" else value for key, value in tensors.items()}
+
+
+def relative(after: np.ndarray, before: np.ndarray) -> float:
+    """How far a tensor moved, beside its size; of one that was zero, how far."""
+    was = float(np.linalg.norm(before.astype(np.float64)))
+    moved = float(np.linalg.norm(after.astype(np.float64) - before))
+    return moved / was if was else moved
