@@ -137,4 +137,4 @@ def test_chains_are_read_as_they_are_written():
     told = read_chain("permute, scale:3@mlp*,round:4:row")
     assert [each.step.name for each in told] == ["permute", "scale", "round"]
     assert (told[1].step.most, told[1].step.only) == (3.0, "mlp*")
-    assert read_chain(["permute", "scale:3@mlp*", "round:row:4"]) [2].step == told[2].step
+    assert read_chain(["permute", "scale:3@mlp*", "round:row:4"])[2].step == told[2].step

@@ -161,7 +161,7 @@ def test_only_what_a_pattern_names_is_changed():
     found, facts = done("round:4:row@*mlp*", state)
     assert list(facts["tensors"]) == ["a.mlp.w"]
     assert found.tensors["a.attn.w"] is state.tensors["a.attn.w"]
-    with pytest.raises(UsageError, match="no matrix whose name fits 'b.\\*'"):
+    with pytest.raises(UsageError, match=r"no matrix whose name fits 'b\.\*'"):
         done("prune@b.*", state)
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from reknit import __version__
 from reknit.changes.laundering.chain import Ran, run_chain
 from reknit.changes.laundering.key import Key, beside_of
-from reknit.changes.laundering.layout import forms_of, laid_out, taken_back
+from reknit.changes.laundering.layout import forms_of, laid_out, same_bits, taken_back
 from reknit.changes.laundering.proving import Proof
 from reknit.changes.laundering.registry import KINDS, Told, read_chain
 from reknit.changes.laundering.state import State, read_state
@@ -68,6 +68,8 @@ class Laundering:
                     "keeps_function": each.keeps_function,
                     "parameters": dict(each.parameters),
                     "changed": len(each.changed),
+                    "groups": [group["group"] for group in each.facts.get("groups", ())],
+                    "left": each.left,
                 }
                 for each in self.key.steps
             ],
@@ -100,8 +102,7 @@ class Laundering:
         if list(found.tensors) != [each.name for each in self.named]:
             raise OutputError("does not hold the tensors that were meant when it is read back", staged, "Try again")
         for each in self.named:
-            meant, read = each.stored, found.read(each.name)
-            if (read.dtype, read.shape, read.tobytes()) != (meant.dtype, meant.shape, meant.tobytes()):
+            if not same_bits(each.stored, found.read(each.name)):
                 raise OutputError(f"{each.name} reads back other than it was meant", staged, "Try again")
 
 
@@ -243,7 +244,7 @@ def _layout_proof(ran: Ran, named: Sequence[Named]) -> Proof:
     """Whether all numbers come back from where they were laid, bit by bit."""
     back = taken_back({each.name: each.array for each in named}, ran.stored, forms_of(ran.state))
     same = back.keys() == ran.state.tensors.keys() and all(
-        np.array_equal(value, back[key], equal_nan=value.dtype.kind == "f") for key, value in ran.state.tensors.items()
+        same_bits(value, back[key]) for key, value in ran.state.tensors.items()
     )
     return Proof("layout", "layout", same, 0.0, compared=sum(value.size for value in back.values()))
 

@@ -11,6 +11,7 @@ from reknit.cli.terminal import STATUS, ProgressLine, print_json
 
 if TYPE_CHECKING:
     from reknit.changes.launder import Laundering
+    from reknit.changes.laundering.key import Record
 
 
 def launder(
@@ -69,17 +70,20 @@ def launder(
 def _print(found: Laundering, out: Path | None, key: Path | None) -> None:
     from reknit.cli.summary import print_rows
 
-    steps = [
-        f"{each.said}: {len(each.changed)} of {len(found.key.forms)} tensors changed"
-        if each.changed
-        else f"{each.said}: no number changed"
-        for each in found.key.steps
-    ]
     rows = {
         "why": found.reason,
-        "steps": "\n".join(steps),
+        "steps": "\n".join(_step(each, len(found.key.forms)) for each in found.key.steps),
         "proofs": "\n".join(f"{each.of}: {each.said}" for each in found.proofs),
         "model": str(out or "not written; --out FILE writes it"),
         "key": str(key or "not written; --key FILE writes it"),
     }
     print_rows(found.verdict, rows)
+
+
+def _step(record: Record, tensors: int) -> str:
+    """What a step did, and the first reason why it left something."""
+    did = f"{len(record.changed)} of {tensors} tensors changed" if record.changed else "no number changed"
+    groups = record.facts.get("groups", ())
+    told = f", in {len(groups)} groups" if groups else ""
+    left = next((f"; {name} left: {why}" for name, why in record.left.items()), "")
+    return f"{record.said}: {did}{told}{left}"

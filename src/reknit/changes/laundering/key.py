@@ -49,6 +49,12 @@ class Record:
     facts: Mapping[str, Any] = field(repr=False)
     changed: Mapping[str, float] = field(repr=False)
 
+    @property
+    def left(self) -> dict[str, str]:
+        """Groups or tensors that it might have been thought to change, and why it left them."""
+        small = dict.fromkeys(self.facts.get("untouched", ()), "too small for this rank")
+        return {**self.facts.get("not_turned", {}), **small}
+
 
 @dataclass(frozen=True, eq=False)
 class Key:

@@ -159,7 +159,7 @@ def _put(
 ) -> None:
     place = part.key, stored.what
     if stored.what in ("scales", "zeros") or not shape or piece.shape == shape:
-        if place in found and not np.array_equal(found[place], piece, equal_nan=piece.dtype.kind == "f"):
+        if place in found and not same_bits(found[place], piece):
             raise InputError(f"{part.key} is stored twice and differs", stored.name)
         found[place] = piece
         return
@@ -168,6 +168,11 @@ def _put(
     index = [slice(None)] * len(shape)
     index[stored.axis] = slice(part.start, part.stop)
     found[place][tuple(index)] = piece
+
+
+def same_bits(first: np.ndarray, second: np.ndarray) -> bool:
+    """Whether two arrays are the same to the bit, whatever they hold."""
+    return (first.dtype, first.shape, first.tobytes()) == (second.dtype, second.shape, second.tobytes())
 
 
 def _decoded(found: Mapping[tuple[str, What], np.ndarray], key: str, form: Form) -> np.ndarray:

@@ -189,9 +189,10 @@ def _repeated(arrays: Mapping[str, np.ndarray]) -> dict[str, str]:
     first: dict[tuple[str, tuple[int, ...], bytes], str] = {}
     found = {}
     for key, array in arrays.items():
-        if array.ndim < 2 or not array.size or (array == array.flat[0]).all():
+        raw = array.tobytes()
+        if array.ndim < 2 or not raw or raw == raw[: array.itemsize] * array.size:
             continue
-        known = first.setdefault((array.dtype.name, array.shape, array.tobytes()), key)
+        known = first.setdefault((array.dtype.name, array.shape, raw), key)
         if known != key:
             found[key] = known
     return found
