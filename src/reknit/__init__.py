@@ -9,6 +9,7 @@
     align      a network in the basis of another, computing what it computed
     merge      networks in one basis, averaged, with what is foreseen of it
     path       loss along the line between two networks
+    launder    a checkpoint made from another by changes that keep its function, or nearly, with a key of all
 
 The verbs are read when they are first used: ``import reknit`` alone loads neither torch nor polars.
 """
@@ -30,6 +31,7 @@ if _typing.TYPE_CHECKING:
     from reknit.assembly.result import Assembly
     from reknit.assembly.verb import assemble
     from reknit.assembly.verify import verify
+    from reknit.changes.launder import Laundering, launder
     from reknit.containers.inspect import inspect
     from reknit.match.align import Alignment, align
     from reknit.match.merge import Merge, merge
@@ -46,6 +48,7 @@ __all__ = [
     "Assembly",
     "ContainerError",
     "InputError",
+    "Laundering",
     "Merge",
     "OutputError",
     "Path",
@@ -60,6 +63,7 @@ __all__ = [
     "couple",
     "drop",
     "inspect",
+    "launder",
     "load",
     "merge",
     "path",
@@ -76,6 +80,8 @@ _HOMES = {
     "couple": ("reknit.skeleton.verb", "couple"),
     "drop": ("reknit.puzzle.verb", "drop"),
     "inspect": ("reknit.containers.inspect", "inspect"),
+    "Laundering": ("reknit.changes.launder", "Laundering"),
+    "launder": ("reknit.changes.launder", "launder"),
     "merge": ("reknit.match.merge", "merge"),
     "path": ("reknit.match.path", "path"),
     "Merge": ("reknit.match.merge", "Merge"),
