@@ -163,7 +163,7 @@ def evidence(a: State, b: State, kin: Kin) -> tuple[Exact, tuple[Void, ...]]:
     rows = {name: each for unused in kin.unused for name, each in unused.among(a, b).items()}
     found = exact_evidence(
         tables,
-        independent=kin.plan is not None,
+        independent=kin.plan is not None and units_by_skeleton.independent(voids),
         unused=rows,
         seed=kin.seed,
     )

@@ -21,7 +21,7 @@ import numpy as np
 
 from reknit.kinship.relation import Void
 from reknit.kinship.unit_tables import UnitTable, balanced
-from reknit.kinship.voids import TABLE, from_name, same_units_twice, units_sorted, written_table
+from reknit.kinship.voids import TABLE, from_name, near_identity, same_units_twice, units_sorted, written_table
 
 State = Mapping[str, np.ndarray]
 OUTPUT = "may be the network's output"
@@ -70,7 +70,7 @@ def _is_written(name: str, shapes: Mapping[str, tuple[int, ...]]) -> bool:
 
 
 def _wrong_numbers(tensor: np.ndarray) -> str:
-    return written_table(tensor) or same_units_twice(tensor) if tensor.ndim == 2 else ""
+    return written_table(tensor) or same_units_twice(tensor) if tensor.ndim == 2 else near_identity(tensor)
 
 
 def _add(

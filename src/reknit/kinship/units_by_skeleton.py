@@ -6,7 +6,9 @@ groups that were visited before (or are not tested at all). With pi_1 .. pi_m in
 the matching of group i is f(pi_1 .. pi_{i-1}) o pi_i^-1, which is uniform whatever pi_1 .. pi_{i-1}: so all of them
 are independent, and so are Grams, which depend on pi_i alone. Fisher's method is then exact for each kind of test.
 
-A tensor two of whose axes run over one group is left out of matchings: both sides would move.
+A tensor two of whose axes run over one group is left out of matchings: both sides would move. One whose diagonal
+stands out in both networks ties the order of two groups together: it is left out, and the rest no longer counts as
+independent.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ import numpy as np
 
 from reknit.kinship.relation import Void
 from reknit.kinship.unit_tables import Both, UnitTable, side_by_side
-from reknit.kinship.voids import units_sorted, written_table
+from reknit.kinship.voids import IDENTITY, near_identity, units_sorted, written_table
 from reknit.skeleton.positions import positions_of
 from reknit.skeleton.skeleton import Group, Member, Skeleton
 
@@ -78,8 +80,8 @@ def tables(plan: Plan, a: State, b: State) -> tuple[tuple[UnitTable, ...], tuple
     skeleton, found, voids = plan.skeleton, [], list(plan.voids)
     written = {}
     for slot in skeleton.slots:
-        if len(slot.shape) == 2 and slot.key in a and slot.key in b:
-            reason = written_table(a[slot.key]) or written_table(b[slot.key])
+        if len(slot.shape) > 1 and slot.key in a and slot.key in b:
+            reason = _wrong_numbers(a[slot.key], b[slot.key])
             if reason:
                 written[slot.key] = reason
                 voids.append(Void(slot.key, reason))
@@ -92,6 +94,17 @@ def tables(plan: Plan, a: State, b: State) -> tuple[tuple[UnitTable, ...], tuple
         elif table is not None:
             found.append(table)
     return tuple(found), tuple(voids)
+
+
+def independent(voids: Iterable[Void]) -> bool:
+    """Whether the tests of a kind on the groups that are left are independent: no matrix ties two groups together."""
+    return all(void.reason != IDENTITY for void in voids)
+
+
+def _wrong_numbers(first: np.ndarray, second: np.ndarray) -> str:
+    """Why a tensor is left out; one that was drawn around an identity in one network alone may stay."""
+    written = written_table(first) or written_table(second) if first.ndim == 2 else ""
+    return written or (near_identity(first) and near_identity(second))
 
 
 def unit_rows_of(member: Member, size: int, tensor: np.ndarray) -> np.ndarray:
