@@ -139,6 +139,24 @@ def test_sweeps_do_not_see_permutations(like):
     assert found.statistic == sum(found.units.values()) > 0
 
 
+def test_files_without_names_are_matched_by_content_and_pay_for_the_choice(tmp_path):
+    """Anonymous, transposed, in another order: p is that of the named file times the number of pairings."""
+    like = "mlp:sizes=6-24-24-24-3"
+    parent, stranger = net(1, like), net(2, like)
+    files = {"parent": save(tmp_path / "parent.safetensors", parent)}
+    for name, state in (("child", noisy(parent, 0.3)), ("stranger", stranger)):
+        tensors = list(state.values())[::-1]
+        files[name] = save(tmp_path / f"{name}.safetensors", {f"t{k}": x.T.copy() for k, x in enumerate(tensors)})
+    kin = lineage([files["parent"], files["child"]]).relations[0]
+    assert kin.label == "exact"
+    named = save(tmp_path / "named.safetensors", noisy(parent, 0.3))
+    plain = lineage([files["parent"], named]).relations[0]
+    assert kin.log10_p == pytest.approx(plain.log10_p + np.log10(2 * 2**2))
+    turned = lineage([files["child"], files["parent"]]).relations[0]
+    assert turned.log10_p == pytest.approx(kin.log10_p)
+    assert lineage([files["parent"], files["stranger"]]).relations[0].label == "cannot say"
+
+
 def test_many_pairs_are_corrected_for(files):
     found = lineage(list(files.values()), like=LIKE)
     two = lineage([files["parent"], files["child"]], like=LIKE).relations[0]

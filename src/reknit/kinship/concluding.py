@@ -58,7 +58,7 @@ def concluded(
     *,
     by_skeleton: bool,
     panel: Sides | None = None,
-    pairs: int = 1,
+    log10_choices: float = 0.0,
     alpha: float = 0.001,
 ) -> Relation:
     """The relation of two files.
@@ -70,13 +70,12 @@ def concluded(
         direction: which came first, were they related.
         by_skeleton: whether a skeleton said what units are.
         panel: what a panel says; None without one.
-        pairs: how many pairs are looked at: Bonferroni.
+        log10_choices: log10 of how many pairs of files and pairings of tensors could have been chosen: Bonferroni.
         alpha: below which p exact evidence settles a relation.
     """
-    more = math.log10(pairs)
     threshold = math.log10(alpha)
-    exact_p = min(exact.log10_p + more, 0.0)
-    panel_p = 0.0 if panel is None else min(panel.log10_p + more, 0.0)
+    exact_p = min(exact.log10_p + log10_choices, 0.0)
+    panel_p = 0.0 if panel is None else min(panel.log10_p + log10_choices, 0.0)
     label: Label = "cannot say"
     if exact_p <= threshold:
         label = "exact"

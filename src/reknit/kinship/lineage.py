@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,6 +18,7 @@ from reknit.kinship import units_by_shape, units_by_skeleton
 from reknit.kinship.concluding import Sides, concluded
 from reknit.kinship.direction import direction
 from reknit.kinship.named import State, in_common, in_slots, read_state
+from reknit.kinship.nameless import matched_by_content
 from reknit.kinship.panel import placed
 from reknit.kinship.relating import Exact, exact_evidence
 from reknit.kinship.relation import Relation, Void
@@ -136,10 +138,7 @@ def related(paths: tuple[Path, Path], states: tuple[State, State], kin: Kin) -> 
     Raises:
         InputError: one of them does not fit the skeleton, or rows named as unused are not there.
     """
-    if kin.plan is not None:
-        a, b = (in_slots(state, kin.plan.skeleton, path) for state, path in zip(states, paths, strict=True))
-    else:
-        a, b = in_common(*states)
+    a, b, log10_choices = _under_one_name(paths, states, kin)
     exact, voids = evidence(a, b, kin)
     sides = _beside_panel(a, b, kin.plan, kin) if kin.plan is not None and kin.panel else None
     return concluded(
@@ -149,9 +148,28 @@ def related(paths: tuple[Path, Path], states: tuple[State, State], kin: Kin) -> 
         direction(*paths, a, b),
         by_skeleton=kin.plan is not None,
         panel=sides,
-        pairs=kin.pairs,
+        log10_choices=log10_choices + math.log10(kin.pairs),
         alpha=kin.alpha,
     )
+
+
+def _under_one_name(paths: tuple[Path, Path], states: tuple[State, State], kin: Kin) -> tuple[State, State, float]:
+    """Tensors by slot or by the names of one file, and log10 of how many ways to pair them could have been chosen.
+
+    The names of the file that has more weights called so are taken where names do not agree.
+    """
+    if kin.plan is not None:
+        a, b = (in_slots(state, kin.plan.skeleton, path) for state, path in zip(states, paths, strict=True))
+        return a, b, 0.0
+    a, b = in_common(*states)
+    matrices = [sum(array.ndim > 1 for array in state.values()) for state in (a, *states)]
+    if 2 * matrices[0] >= min(matrices[1:]):
+        return a, b, 0.0
+    called = [sum(name.endswith(".weight") for name in state) for state in states]
+    if called[0] >= called[1]:
+        return matched_by_content(*paths)
+    b, a, log10_choices = matched_by_content(*reversed(paths))
+    return a, b, log10_choices
 
 
 def evidence(a: State, b: State, kin: Kin) -> tuple[Exact, tuple[Void, ...]]:
