@@ -36,13 +36,12 @@ State = dict[str, np.ndarray]
 FOUND = -3.0
 ALONE = {
     "mlp-128": (
-        *("permute", "scale", "cast:bf16", "round:8:row", "round:4:row", "round:2:row", "prune:0.5", "prune:0.9"),
-        *("low-rank:8:0.5", "noise:0.5", "noise:1", "noise:2", "noise:4"),
-        *("finetune:10", "finetune:100", "finetune:500"),
+        *("permute", "scale", "cast:bf16", "round:4:row", "round:2:row", "prune:0.5", "low-rank:8:0.5"),
+        *("noise:1", "noise:4", "finetune:10", "finetune:100", "finetune:1000"),
     ),
     "llama-64": (
         *("permute", "scale", "sign", "rotate", "cast:bf16", "round:4:row", "prune:0.5", "low-rank:8:0.5"),
-        *("noise:0.5", "noise:1", "noise:2", "finetune:10", "finetune:100"),
+        *("noise:1", "finetune:10", "finetune:100"),
         "noise:0.5,prune:0.5,permute,scale,rotate,round:4:row",
     ),
 }
@@ -101,9 +100,8 @@ def laundered(key: tuple[str, str]) -> dict[str, Any]:
     a = dict(trained(name, 0)) if name not in kinship_nets.COUNTS else kinship_nets.net_of(kinship_nets.many(name), 0)
     b = {slot: np.asarray(value, dtype=np.float32) for slot, value in made.tensors.items() if slot in slots}
     assert b.keys() == a.keys()
-    exact, _ = evidence(a, b, Kin(plan))
-    rng = np.random.default_rng(0)
-    own, *others = (sweeps(plan, a, each, rng) for each in (b, *panel))
+    exact = evidence(a, b, Kin(plan))
+    own = sweeps(plan, a, b, np.random.default_rng(0))
     likeness = [raw_cosine(a, each) for each in (b, *panel)]
     claims = [published_log10_p(n, own.units[group]) for group, n in own.agreeing.items()]
     return {
@@ -111,11 +109,19 @@ def laundered(key: tuple[str, str]) -> dict[str, Any]:
         "kinds": dict(exact.kinds),
         "effect": exact.effect,
         "share": own.share,
-        "panel": [each.share for each in others],
+        "panel": shares_of_panel(name),
         "cosine": likeness[0],
         "cosines": likeness[1:],
         "claimed": min(claims, default=0.0),
     }
+
+
+@cache
+def shares_of_panel(name: str) -> list[float]:
+    """The share of units that both sweeps agree on, of the parent and each net of the panel."""
+    plan, _, _, panel = family(name)
+    a = dict(trained(name, 0)) if name not in kinship_nets.COUNTS else kinship_nets.net_of(kinship_nets.many(name), 0)
+    return [sweeps(plan, a, each, np.random.default_rng(0)).share for each in panel]
 
 
 def raw_cosine(a: Mapping[str, np.ndarray], b: Mapping[str, np.ndarray]) -> float:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +10,7 @@ import numpy as np
 
 from reknit.kinship.panel import Placed
 from reknit.kinship.relating import Exact
-from reknit.kinship.relation import Direction, Finding, Label, Relation, Void, short_names
+from reknit.kinship.relation import Direction, Finding, Label, Relation, short_names
 
 CALIBRATED = math.log10(0.05)
 """Below this a panel's p settles a relation: a panel of 19 independent networks can."""
@@ -53,7 +52,6 @@ class Sides:
 def concluded(
     paths: tuple[Path, Path],
     exact: Exact,
-    voids: Sequence[Void],
     direction: Direction,
     *,
     by_skeleton: bool,
@@ -66,7 +64,6 @@ def concluded(
     Args:
         paths: of both.
         exact: what the exact tests found.
-        voids: what they were not valid for.
         direction: which came first, were they related.
         by_skeleton: whether a skeleton said what units are.
         panel: what a panel says; None without one.
@@ -97,7 +94,7 @@ def concluded(
         exact.kinds,
         exact.inherited,
         direction if label != "cannot say" else Direction("cannot say", None, "no relation is settled"),
-        tuple(voids),
+        exact.voids,
         (*ASSUMPTIONS, *(() if by_skeleton else BY_SHAPE), *(BY_PANEL if panel is not None else ())),
         threshold,
     )

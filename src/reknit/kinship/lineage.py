@@ -21,7 +21,7 @@ from reknit.kinship.named import State, in_common, in_slots, read_state
 from reknit.kinship.nameless import matched_by_content
 from reknit.kinship.panel import placed
 from reknit.kinship.relating import Exact, exact_evidence
-from reknit.kinship.relation import Relation, Void
+from reknit.kinship.relation import Relation
 from reknit.kinship.sweeps import Sweeps, sweeps
 from reknit.kinship.unused_tokens import Unused, unused_tables
 
@@ -139,12 +139,11 @@ def related(paths: tuple[Path, Path], states: tuple[State, State], kin: Kin) -> 
         InputError: one of them does not fit the skeleton, or rows named as unused are not there.
     """
     a, b, log10_choices = _under_one_name(paths, states, kin)
-    exact, voids = evidence(a, b, kin)
+    exact = evidence(a, b, kin)
     sides = _beside_panel(a, b, kin.plan, kin) if kin.plan is not None and kin.panel else None
     return concluded(
         paths,
         exact,
-        voids,
         direction(*paths, a, b),
         by_skeleton=kin.plan is not None,
         panel=sides,
@@ -172,20 +171,12 @@ def _under_one_name(paths: tuple[Path, Path], states: tuple[State, State], kin: 
     return a, b, log10_choices
 
 
-def evidence(a: State, b: State, kin: Kin) -> tuple[Exact, tuple[Void, ...]]:
+def evidence(a: State, b: State, kin: Kin) -> Exact:
     """The exact evidence on two networks under common names, and what could not be tested."""
-    if kin.plan is not None:
-        tables, voids = units_by_skeleton.tables(kin.plan, a, b)
-    else:
-        tables, voids = units_by_shape.tables(a, b)
+    plan = kin.plan
+    tables = units_by_shape.tables(a, b) if plan is None else units_by_skeleton.tables(plan, a, b)
     rows = {name: each for unused in kin.unused for name, each in unused.among(a, b).items()}
-    found = exact_evidence(
-        tables,
-        independent=kin.plan is not None and units_by_skeleton.independent(voids),
-        unused=rows,
-        seed=kin.seed,
-    )
-    return found, voids
+    return exact_evidence(tables, by_skeleton=plan is not None, unused=rows, seed=kin.seed)
 
 
 def _beside_panel(a: State, b: State, plan: units_by_skeleton.Plan, kin: Kin) -> Sides:

@@ -13,14 +13,14 @@ independent.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from reknit.kinship.relation import Void
 from reknit.kinship.unit_tables import Both, UnitTable, side_by_side
-from reknit.kinship.voids import IDENTITY, near_identity, units_sorted, written_table
+from reknit.kinship.voids import near_identity, units_sorted, written_table
 from reknit.skeleton.positions import positions_of
 from reknit.skeleton.skeleton import Group, Member, Skeleton
 
@@ -69,36 +69,28 @@ def planned(skeleton: Skeleton) -> Plan:
     return Plan(skeleton, tuple(free[name] for name in matched), matched, voids)
 
 
-def tables(plan: Plan, a: State, b: State) -> tuple[tuple[UnitTable, ...], tuple[Void, ...]]:
-    """The groups of a plan in two networks, and those that numbers make void.
+def tables(plan: Plan, a: State, b: State) -> Iterator[UnitTable | Void]:
+    """The groups of a plan in two networks, one after the other, and what is left out.
 
     Args:
         plan: of the skeleton of both.
         a: slot -> tensor; slots may be missing.
         b: likewise.
     """
-    skeleton, found, voids = plan.skeleton, [], list(plan.voids)
-    written = {}
-    for slot in skeleton.slots:
+    yield from plan.voids
+    left_out = set()
+    for slot in plan.skeleton.slots:
         if len(slot.shape) > 1 and slot.key in a and slot.key in b:
             reason = _wrong_numbers(a[slot.key], b[slot.key])
             if reason:
-                written[slot.key] = reason
-                voids.append(Void(slot.key, reason))
+                left_out.add(slot.key)
+                yield Void(slot.key, reason)
     for group in plan.groups:
-        usable = [m for m in group.members if m.slot in a and m.slot in b and m.slot not in written]
-        table = _table(group, plan.matched[group.name], usable, skeleton, a, b)
-        reason = units_sorted(table.marks) if table else ""
-        if reason:
-            voids.append(Void(group.name, reason))
-        elif table is not None:
-            found.append(table)
-    return tuple(found), tuple(voids)
-
-
-def independent(voids: Iterable[Void]) -> bool:
-    """Whether the tests of a kind on the groups that are left are independent: no matrix ties two groups together."""
-    return all(void.reason != IDENTITY for void in voids)
+        usable = [m for m in group.members if m.slot in a and m.slot in b and m.slot not in left_out]
+        table = _table(group, plan.matched[group.name], usable, plan.skeleton, a, b)
+        if table is not None:
+            reason = units_sorted(table.marks)
+            yield Void(group.name, reason) if reason else table
 
 
 def _wrong_numbers(first: np.ndarray, second: np.ndarray) -> str:
