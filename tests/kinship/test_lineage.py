@@ -157,6 +157,20 @@ def test_files_without_names_are_matched_by_content_and_pay_for_the_choice(tmp_p
     assert lineage([files["parent"], files["stranger"]]).relations[0].label == "cannot say"
 
 
+def test_sweeps_do_not_see_signs_of_gated_units():
+    from match.matched_nets import LIKES
+
+    skeleton = traced(LIKES["llama"])[1]
+    a = random_tensors(skeleton, 1)
+    b, rng = dict(a), np.random.default_rng(0)
+    for layer in (0, 1):
+        signs = rng.choice([-1, 1], 14).astype(np.float32)
+        up, down = (f"model.layers.{layer}.mlp.{each}_proj.weight" for each in ("up", "down"))
+        b[up], b[down] = a[up] * signs[:, None], a[down] * signs
+    found = sweeps(planned(skeleton), a, b, np.random.default_rng(0))
+    assert found.statistic == sum(found.units.values()) > 0
+
+
 def test_many_pairs_are_corrected_for(files):
     found = lineage(list(files.values()), like=LIKE)
     two = lineage([files["parent"], files["child"]], like=LIKE).relations[0]
