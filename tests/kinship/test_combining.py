@@ -41,6 +41,8 @@ def test_bounds_hold_for_tests_that_are_one_and_the_same():
     for combine in (bonferroni, geometric):
         found = np.array([combine([x, x, x]) for x in np.log10(u)])
         assert all(np.mean(found <= np.log10(level)) <= level + 0.006 for level in (0.01, 0.05, 0.3))
+        found = np.array([combine([x, y]) for x, y in np.log10([u, 1 - u]).T])
+        assert all(np.mean(found <= np.log10(level)) <= level + 0.006 for level in (0.01, 0.05, 0.45))
     assert as_p(averaged([2.0, 2.0])) == -2.0
     assert as_p(averaged([-np.inf, -np.inf])) == 0.0
 

@@ -15,7 +15,7 @@ from reknit.errors import InputError, UsageError
 from reknit.kinship.direction import direction
 from reknit.kinship.lineage import Kin, evidence, related
 from reknit.kinship.named import in_common, in_slots
-from reknit.kinship.sweeps import sweeps
+from reknit.kinship.sweeps import signs_of, sweeps
 from reknit.kinship.two_matchings import published_log10_p
 from reknit.kinship.units_by_skeleton import planned
 from reknit.skeleton.symmetry import Permutation, Symmetry
@@ -169,6 +169,11 @@ def test_sweeps_do_not_see_signs_of_gated_units():
         b[up], b[down] = a[up] * signs[:, None], a[down] * signs
     found = sweeps(planned(skeleton), a, b, np.random.default_rng(0))
     assert found.statistic == sum(found.units.values()) > 0
+
+
+def test_a_unit_takes_the_sign_of_all_its_tensors_or_their_product():
+    matched = [np.array([0.9, -0.9, 0.9, -0.9]), np.array([0.8, -0.8, -0.8, 0.8])]
+    assert signs_of(matched).tolist() == [1, -1, -1, -1]
 
 
 def test_many_pairs_are_corrected_for(files):

@@ -152,7 +152,7 @@ class _Walk:
             return procrustes(raw[0].T, raw[1].T).matrix.T, None
         scores = [cosines(balanced(table[0]), balanced(table[1])) for table in tables]
         matching = shuffled_matching(np.sum([np.abs(each) for each in scores], axis=0), self.rng)
-        signs = _signs([each[np.arange(group.size), matching] for each in scores])
+        signs = signs_of([each[np.arange(group.size), matching] for each in scores])
         order = np.zeros((group.size, group.size))
         order[matching, np.arange(group.size)] = signs
         return order, matching
@@ -167,7 +167,7 @@ def _moved(tensor: np.ndarray, place: Member, size: int, basis: Map) -> np.ndarr
     return np.moveaxis(out, 0, place.axis)
 
 
-def _signs(matched: Sequence[np.ndarray]) -> np.ndarray:
+def signs_of(matched: Sequence[np.ndarray]) -> np.ndarray:
     """Of each unit that of all tensors where they agree, else their product: a gate keeps its sign, its partner not."""
     signs = np.where(np.array(matched) < 0, -1.0, 1.0)
     return np.asarray(np.where((signs == signs[0]).all(0), signs[0], signs.prod(0)))
