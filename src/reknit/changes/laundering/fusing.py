@@ -95,7 +95,7 @@ class Split(LayoutStep):
             found = None
             if each.is_whole and each.name == each.key and fnmatchcase(each.key, self.only):
                 told = state.setting.skeleton if state.setting else None
-                found = _cuts(each.key, shape, told, slots.get(each.key, ""))
+                found = _traced_cuts(told, slots.get(each.key, "")) if told else _named_cuts(state, each.key)
             if found is None:
                 laid.append(each)
                 continue
@@ -193,17 +193,29 @@ def _why_none(state: State) -> str:
     return "there are no query, key and value matrices of one input"
 
 
-def _cuts(key: str, shape: tuple[int, ...], skeleton: Skeleton | None, slot: str) -> tuple[int, tuple[int, ...]] | None:
-    """The axis along which three matrices lie one behind the other, and where each begins; None: not known."""
-    if skeleton is not None:
-        return _traced_cuts(skeleton, slot)
-    if not shape or not any(word in FUSED for word in key.replace("in_proj_", "in_proj.").split(".")):
+def _named_cuts(state: State, key: str) -> tuple[int, tuple[int, ...]] | None:
+    """The axis along which three matrices lie one behind the other, and where each begins; None: not known.
+
+    A matrix is three if one axis is three times as long as the other, a vector if it belongs to such a matrix.
+    """
+    layer = _fused_layer(key)
+    if layer is None:
         return None
-    axes = [axis for axis, size in enumerate(shape) if len(shape) == 1 or size * (len(shape) - 1) == 3 * min(shape)]
-    if len(axes) != 1 or shape[axes[0]] % 3:
+    shapes = [state.tensors[other].shape for other in state.tensors if _fused_layer(other) == layer]
+    sizes = {max(shape) for shape in shapes if len(shape) == 2 and max(shape) == 3 * min(shape)}
+    shape = state.tensors[key].shape
+    axes = [axis for axis, size in enumerate(shape) if size in sizes]
+    if len(sizes) != 1 or len(axes) != 1 or len(shape) > 2:
         return None
     third = shape[axes[0]] // 3
     return axes[0], (0, third, 2 * third)
+
+
+def _fused_layer(key: str) -> str | None:
+    """The name of the layer with a fused matrix that a tensor belongs to."""
+    words = key.replace("in_proj_", "in_proj.").split(".")
+    at = next((k for k, word in enumerate(words) if word in FUSED), None)
+    return None if at is None else ".".join(words[: at + 1])
 
 
 def _traced_cuts(skeleton: Skeleton, slot: str) -> tuple[int, tuple[int, ...]] | None:
@@ -232,10 +244,17 @@ def _fused_steps(operands: Mapping[str, tuple[int, ...]]) -> set[int]:
 
 
 def _split_names(key: str) -> list[str]:
+    """Names of the three parts.
+
+    >>> _split_names("h.0.qkv_proj.weight")
+    ['h.0.q_proj.weight', 'h.0.k_proj.weight', 'h.0.v_proj.weight']
+    """
     words = key.split(".")
     for fused, three in TRIPLES.items():
         if fused in words:
             at = words.index(fused)
             return [".".join([*words[:at], word, *words[at + 1 :]]) for word in three]
-    *place, layer, last = ["", *words] if len(words) > 1 else ["", key, ""]
-    return [".".join(word for word in [*place, f"{layer}_{letter}", last] if word) for letter in "qkv"]
+    if "in_proj_" in words[-1]:
+        return [key.replace("in_proj_", f"{letter}_proj_") for letter in "qkv"]
+    at = max(len(words) - 2, 0)
+    return [".".join([*words[:at], f"{words[at]}_{letter}", *words[at + 1 :]]) for letter in "qkv"]
