@@ -80,7 +80,8 @@ def found_symmetry(pair: Pair, options: AlignOptions, samples: Samples) -> tuple
         by_activations = match_activations(pair.computer, first, second, samples)
         return by_activations.symmetry, by_activations.objective
     if options.method == "rotation":
-        from reknit.match.rotation_matching import RotationOptions, match_rotations
+        from reknit.match.rotation_matching import match_rotations
+        from reknit.match.turned_network import RotationOptions
 
         told = RotationOptions(next(each for each in POLARS if each == options.polar), options.polar_steps)
         turned = match_rotations(
