@@ -3,8 +3,8 @@
 Run ``python gallery/path_layer_by_layer.py [FOLDER]``; it takes about 10 s and ends in FOLDER/layers.html.
 The default folder is gallery/out.
 
-Averaged whole and as they are, two networks make a bad one. Averaged one layer at a time, the layers that read and write
-hidden units lose most, and lose it because their units stand in other orders: aligned, little of it is left.
+Averaged whole and as they are, two networks make a bad one. Averaged one layer at a time, the layers that read and
+write hidden units lose most, since their units stand in other orders: aligned, little of it is left.
 """
 
 from __future__ import annotations
