@@ -61,15 +61,17 @@ def files(tmp_path):
 
 
 RUNS = {
+    "align by straight-through": lambda files, **more: align(*files[:2], method="straight-through", **more),
     "align by sinkhorn": lambda files, **more: align(*files[:2], method="sinkhorn", **more),
     "merge three": lambda files, **more: merge(files, method="straight-through", anyway=True, **more),
     "merge to a star": lambda files, **more: merge(files, star=100, anyway=True, **more),
 }
 
 
-@pytest.mark.parametrize(
-    "run", ["align by sinkhorn", "merge to a star", pytest.param("merge three", marks=pytest.mark.slow)]
-)
+SLOW = ("align by sinkhorn", "merge three")
+
+
+@pytest.mark.parametrize("run", [pytest.param(run, marks=[pytest.mark.slow] * (run in SLOW)) for run in RUNS])
 def test_killed_in_the_middle_the_answer_has_the_same_bytes(run, files, tmp_path, never_settled):
     asked = {"like": MLP, "data": tmp_path / "data.npz"}
     RUNS[run](files, **asked, out=tmp_path / "whole.safetensors")

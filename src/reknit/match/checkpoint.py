@@ -2,8 +2,8 @@
 
 It goes on to the same bytes. The file holds what is trained, Adam's moments, the state of the generator, the symmetries
 found so far and the step, and the fingerprint of all that decides the answer. What can be computed again from the
-inputs (the start, the loss of the ends) is not kept. It is written every ``EVERY`` steps, in one piece, and removed when
-the answer has been written.
+inputs (the start, the loss of the ends) is not kept. It is written every ``EVERY`` steps, in one piece, and removed
+when the answer has been written.
 """
 
 from __future__ import annotations
