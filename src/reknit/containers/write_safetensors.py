@@ -19,14 +19,14 @@ Described = Mapping[str, tuple[str, tuple[int, ...]]]
 
 
 def write_safetensors(
-    path: str | Path, described: Described, numbers: Callable[[str], memoryview], *, force: bool = False
+    path: str | Path, described: Described, numbers: Callable[[str], bytes | memoryview], *, force: bool = False
 ) -> None:
     """Write one file, whole or not at all.
 
     Args:
         path: where to.
         described: key -> dtype and shape.
-        numbers: the bytes of a key, little-endian and in C order; asked for each once, in the order of the file.
+        numbers: the bytes of a key, one axis of them, little-endian and in C order; asked for each once, in the order of the file.
         force: replace an existing file.
 
     Raises:
@@ -36,7 +36,7 @@ def write_safetensors(
 
 
 def _parts(
-    path: str | Path, described: Described, numbers: Callable[[str], memoryview]
+    path: str | Path, described: Described, numbers: Callable[[str], bytes | memoryview]
 ) -> Iterator[bytes | memoryview]:
     sizes, names = {}, {dtype: name for name, dtype in DTYPE_NAMES.items()}
     for key, (dtype, shape) in described.items():
@@ -57,6 +57,6 @@ def _parts(
     yield len(text).to_bytes(8, "little") + text
     for key in order:
         part = numbers(key)
-        if part.nbytes != sizes[key]:
-            raise ValueError(f"{key} has {part.nbytes} bytes, not {sizes[key]}")
+        if len(part) != sizes[key]:
+            raise ValueError(f"{key} has {len(part)} bytes, not {sizes[key]}")
         yield part

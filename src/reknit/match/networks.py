@@ -111,8 +111,8 @@ def read_network(path: str | Path, skeleton: Skeleton, *, held: bool = True) -> 
     if held:
         tensors = dict(tensors)
     else:
-        for slot in tensors:
-            tensors[slot]
+        for key in tensors:
+            tensors[key]
     written = {slot: tuple(stored.info(named[key]).key for key in each) for slot, each in keys.items()}
     dtypes = {slot: stored.dtype(named[each[0]]) for slot, each in keys.items()}
     return Network(Path(path), tensors, written, dtypes, shapes)
@@ -168,10 +168,10 @@ def write_network(path: str | Path, tensors: Mapping[str, np.ndarray], like: Net
     """
     import torch
 
-    def numbers(key: str) -> memoryview:
+    def numbers(key: str) -> bytes | memoryview:
         value = torch.from_numpy(np.array(tensors[slots[key]], order="C"))
         value = value.to(getattr(torch, like.dtypes[slots[key]], value.dtype))
-        return memoryview(value.reshape(-1).view(torch.uint8).numpy()) if value.numel() else memoryview(b"")
+        return value.reshape(-1).view(torch.uint8).numpy().data if value.numel() else b""
 
     slots = {key: slot for slot, keys in like.keys.items() for key in keys}
     described = {key: (like.dtypes[slot], like.shapes[slot]) for key, slot in slots.items()}
