@@ -16,11 +16,10 @@ from reknit.containers.write import write_file
 from reknit.errors import OutputError
 
 Described = Mapping[str, tuple[str, tuple[int, ...]]]
+Numbers = Callable[[str], bytes | memoryview]
 
 
-def write_safetensors(
-    path: str | Path, described: Described, numbers: Callable[[str], bytes | memoryview], *, force: bool = False
-) -> None:
+def write_safetensors(path: str | Path, described: Described, numbers: Numbers, *, force: bool = False) -> None:
     """Write one file, whole or not at all.
 
     Args:
@@ -35,9 +34,7 @@ def write_safetensors(
     write_file(path, _parts(path, described, numbers), force=force)
 
 
-def _parts(
-    path: str | Path, described: Described, numbers: Callable[[str], bytes | memoryview]
-) -> Iterator[bytes | memoryview]:
+def _parts(path: str | Path, described: Described, numbers: Numbers) -> Iterator[bytes | memoryview]:
     sizes, names = {}, {dtype: name for name, dtype in DTYPE_NAMES.items()}
     for key, (dtype, shape) in described.items():
         if dtype not in names:
