@@ -25,7 +25,7 @@ def write_safetensors(path: str | Path, described: Described, numbers: Numbers, 
     Args:
         path: where to.
         described: key -> dtype and shape.
-        numbers: the bytes of a key, one axis of them, little-endian and in C order; asked for once for each, in the order
+        numbers: the bytes of a key, one axis of them, little-endian and in C order; asked for once each, in the order
             of the file.
         force: replace an existing file.
 
