@@ -10,7 +10,7 @@ BENCHES = (
     *("wiring", "foreign_modules", "key_mapping", "merging", "trained_plans"),
     *("sinkhorn", "polar", "many_sets"),
     "rotation",
-    *("wsm", "tree_ensembles", "representations", "laftr"),
+    *("wsm", "tree_ensembles", "representations", "laftr", "alike"),
     *("preflight", "published_merges", "matching_speed"),
     "streaming",
 )

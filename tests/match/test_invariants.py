@@ -14,7 +14,7 @@ from reknit.architectures.spelling import spell_config
 from reknit.errors import InputError, TableError
 from reknit.match.activation_matching import match_activations
 from reknit.match.all_symmetries import match_all
-from reknit.match.computing import compare
+from reknit.match.computing import same_function
 from reknit.match.rotation_matching import match_rotations
 from reknit.match.samples import Samples
 from reknit.match.sinkhorn_matching import SinkhornMatching, match_sinkhorn
@@ -129,7 +129,7 @@ def test_the_inverse_undoes_a_symmetry_of_every_architecture(name, seed):
     symmetry = Symmetry.random(skeleton, np.random.default_rng(seed))
     moved = symmetry.apply(tensors)
     assert same_bits(tensors, symmetry.inverse().apply(moved))
-    assert compare(computer(LIKES[name]), tensors, moved, samples(LIKES[name], 4)).holds
+    assert same_function(computer(LIKES[name]), tensors, moved, samples(LIKES[name], 4)).holds
 
 
 @pytest.mark.parametrize("like", [*TINY.values(), *RAGGED.values()], ids=[*TINY, *RAGGED])

@@ -17,7 +17,8 @@ from reknit.match.unfinished_files import forget
 
 if TYPE_CHECKING:
     from reknit.match.computing import SameFunction
-    from reknit.match.preflight import Outlook, Preflight
+    from reknit.match.foresight_margin import Outlook
+    from reknit.match.preflight import Preflight
 
 Verdict = Literal["consistent", "ambiguous", "failed"]
 VERDICTS: Mapping[Outlook, Verdict] = {
@@ -35,7 +36,7 @@ class Merge:
         verdict: ``consistent`` if it should work, ``failed`` if it should not, or if an aligned parent changed its
             function; ``ambiguous`` if nothing can be said.
         reason: one sentence.
-        preflight: the foreseen barrier and the layers that conflict.
+        preflight: the foreseen barrier, the measured one where there are targets, the layers that conflict.
         same: of every network but the first, the proof that alignment left its function as it was.
         mended: what was set right after averaging, in words.
         notes: what the user should know of, in sentences.
@@ -108,8 +109,8 @@ def merge(
         networks: checkpoints of one architecture, two or more; they stay as they are. The first one's basis is used.
         like: the skeleton of all.
         data: an npz file with ``inputs`` from where the network is to work; foresight, statistics and the method
-            ``activations`` need them. Targets are looked at by what trains alone: ``straight-through``, ``sinkhorn``
-            and the star; otherwise only whether they are classes or numbers.
+            ``activations`` need them. ``targets`` beside them are trained on by ``straight-through``, ``sinkhorn`` and
+            the star; otherwise the loss is measured with them, on rows that statistics were not set right on.
         method: how they are aligned (see ``align``), or ``none``.
         weights: share of each network; None: equal.
         by_slot: pattern of slots -> other shares.

@@ -90,7 +90,7 @@ def merged(
         parents = _aligned(pair, options, samples, told, checkpoint)
         told("merging")
         tensors = Averages(parents, run["weights"], options.by_slot)
-    return _looked_at(pair, parents, tensors, samples, run, mend=options.mend)
+    return _looked_at(pair, parents, tensors, samples, run, mend=options.mend, trained_on=bool(options.trains))
 
 
 def _checkpoint(path: Path, pair: Pair, samples: Samples, options: MergeOptions, *, resume: bool) -> Checkpoint:
@@ -135,10 +135,20 @@ def _star(
 
 
 def _looked_at(
-    pair: Pair, parents: Sequence[Tensors], tensors: Tensors, samples: Samples, run: Mapping[str, Any], *, mend: bool
+    pair: Pair,
+    parents: Sequence[Tensors],
+    tensors: Tensors,
+    samples: Samples,
+    run: Mapping[str, Any],
+    *,
+    mend: bool,
+    trained_on: bool,
 ) -> Merged:
-    """The average, mended where there are inputs (a star is as it was trained), what is foreseen of it, the proofs."""
-    from reknit.match.computing import compare
+    """The average, mended where there are inputs (a star is as it was trained), what is foreseen of it, the proofs.
+
+    With ``trained_on`` the method has seen the targets, and nothing is measured with them.
+    """
+    from reknit.match.computing import same_function
     from reknit.match.mending import mended, what_is_mended
     from reknit.match.preflight import preflight
     from reknit.match.statistics import has_statistics
@@ -146,14 +156,16 @@ def _looked_at(
     trained, same_weights = run["star"] is not None, _all_equal(parents)
     known, kept = samples, samples
     said = "BatchNorm statistics" if trained and has_statistics(pair.computer) else "nothing"
-    if mend and not samples.drawn and not trained and not same_weights:
+    mends = mend and not samples.drawn and not trained and not same_weights
+    if mends:
         known, kept = _halves(samples, run["seed"])
         channels = not run["by_slot"]  # with shares by layer there is no one mean of the parents' channels
         tensors = mended(pair.computer, tensors, parents, run["weights"], known, channels=channels)
         said = what_is_mended(pair.computer, channels=channels)
-    ahead = preflight(pair.computer, tensors, parents, run["weights"], kept, answers=run["answers"])
+    seen = "they were trained on" if trained_on else "all rows were mended on" if known is kept and mends else ""
+    ahead = preflight(pair.computer, tensors, parents, run["weights"], kept, answers=run["answers"], unusable=seen)
     moved = [(each.tensors, parent) for each, parent in zip(pair.networks, parents, strict=True)][0 if trained else 1 :]
-    same = tuple(compare(pair.computer, *each, samples) for each in moved if each[0] is not each[1])
+    same = tuple(same_function(pair.computer, *each, samples) for each in moved if each[0] is not each[1])
     return Merged(tensors, pair.networks[0], ahead, same, said, _notes(parents), run)
 
 
