@@ -11,7 +11,8 @@ BENCHES = (
     *("sinkhorn", "polar", "many_sets"),
     "rotation",
     *("wsm", "tree_ensembles", "representations", "laftr", "alike"),
-    *("preflight", "published_merges", "matching_speed"),
+    *("preflight", "published_merges", "mending_rules", "matched_channels", "matching_speed"),
+    "streaming",
 )
 
 
