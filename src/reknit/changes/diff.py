@@ -128,7 +128,10 @@ class _Naming:
         return self.pairs[k].views[0].shape
 
     def _settled(self, k: int) -> bool:
+        """Whether other orders could not say more: it is explained, or a matrix whose units are recognised."""
         found = self.answers[k][0]
+        if found.related and len(self._shape(k)) > 1:
+            return True
         return found.explained and found.related is not False and "unrelated" not in {c.kind for c in found.changes}
 
     def _name(self, k: int) -> bool:

@@ -22,6 +22,7 @@ from reknit.changes.naming.facts import Facts
 from reknit.changes.naming.identical import equal
 from reknit.changes.naming.permutation import Matched, match_units, permutation_change
 from reknit.changes.naming.scale import SLACK
+from reknit.changes.naming.sign import sign_change
 from reknit.changes.naming.unrelated import unrelated_change
 
 Order = Int[np.ndarray, " units"]
@@ -30,6 +31,10 @@ ALIKE = 0.15
 FARTHEST = 0.5
 """Relative distance up to which units in another order are said to have drifted; those of networks trained apart, matched
 as well as can be, were farther (1.4 at random, 0.57 the nearest)."""
+POWERS = ((1, 0), (-1, 0), (2, 0), (-2, 0), (1, 1), (1, -1), (-1, 1), (-1, -1))
+"""Of one or two bases' factors that a vector may have taken."""
+LEAST = 4
+"""Numbers that a vector needs for factors to be recognised."""
 AXES = ("rows", "columns")
 
 
@@ -124,16 +129,17 @@ Candidate = tuple[tuple[Change, ...], tuple[Order, ...], Facts, float, bool]
 def _candidates(first: Facts, second: Facts, pool: Pool, moved: Sequence[Moved]) -> Iterator[Candidate]:
     """A as it stands, as a skeleton moves it, and in orders that are believed: or only if they explain everything."""
     small = min(second.numbers.shape[:2]) < FIXED
-    if small or _alike(first.numbers, second.numbers) > ALIKE:
+    stands = small or _alike(first.numbers, second.numbers) > ALIKE
+    if stands:
         yield (), (), first, 0.0, True
     for each in moved:
         if not equal(each.numbers, first.numbers):
             yield (each.change,), (), replace(first, numbers=each.numbers), each.off, True
     for orders, matched in believed_orders(first.numbers, second.numbers, pool):
-        if matched.believed:
+        movements = any((order != np.arange(len(order))).any() for order in orders)
+        if matched.believed and (movements or not stands):
             candidate = first.numbers[orders[0]][:, orders[1]]
             change = permutation_change(dict(zip(AXES, orders, strict=True)), exact=True)
-            movements = any((order != np.arange(len(order))).any() for order in orders)
             proven = matched.how != "sorted" and len(matched.order) >= FIXED
             yield ((change,) if movements else ()), orders, replace(first, numbers=candidate), 0.0, proven
 
@@ -191,38 +197,72 @@ def _vector(first: Facts, second: Facts, pool: Pool, moved: Sequence[Moved], lay
         if fit.explained:
             return found
         best = found if best is None or found.left < best.left else best
-    for basis in pool.bases(size, layer):
-        numbers = first.numbers[basis.order]
-        change = (permutation_change({"units": basis.order}, exact=True),) if basis.moves else ()
-        for factors in _powers(basis, numbers, second):
-            off, candidate = 0.0, numbers
+    for order in _orders_of(pool, size, layer):
+        numbers = first.numbers[order]
+        moves = bool((order != np.arange(size)).any())
+        change = (permutation_change({"units": order}, exact=True),) if moves else ()
+        for factors, slack in ((None, 0.0), *products(pool.with_factors(order), numbers, second)):
+            candidate = numbers if factors is None else numbers * factors
             extra: tuple[Change, ...] = ()
             if factors is not None:
-                candidate = numbers * factors
-                off = max(basis.slack, SLACK)
-                extra = (Change("scale", "scaled by the factors of its layer", basis.slack <= SLACK, {}),)
-            fit = explain(replace(first, numbers=candidate), second, off)
-            found = _related((*change, *extra), fit, (size,), layer, (basis.order,), related=None)
+                extra = (Change("scale", "scaled by the factors of its layer", slack <= SLACK, {}),)
+                if (factors < 0).any() and not np.allclose(np.abs(factors), 1, rtol=1e-5):
+                    extra += (sign_change(int((factors < 0).sum()), exact=True),)
+                elif (factors < 0).any():
+                    extra = (sign_change(int((factors < 0).sum()), exact=True),)
+            fit = explain(replace(first, numbers=candidate), second, slack)
+            found = _related((*change, *extra), fit, (size,), layer, (order,), related=None)
             if fit.explained:
                 return replace(found, bases=())
-            best = found if best is None or found.left < best.left else best
+            if factors is None:
+                best = found if best is None or found.left < best.left else best
     order = _by_value(first.numbers, second.numbers)
     if order is not None:
         return Related((permutation_change({"units": order}, exact=True),), True, None, 0.0)
     return best if best is not None else Related((), False, None, 1.0)
 
 
-def _powers(basis: Basis, numbers: np.ndarray, second: Facts) -> Iterator[np.ndarray | None]:
-    """No factors; those of the basis, upright or upside down or squared, up to one number for all."""
-    yield None
-    if basis.factors is None or len(numbers) < 3:
+def _orders_of(pool: Pool, size: int, layer: str) -> Iterator[Order]:
+    """Orders to try of a vector: those of its layer, the identity, all others; each once."""
+    seen = set()
+    for basis in pool.bases(size, layer):
+        if basis.order.tobytes() not in seen:
+            seen.add(basis.order.tobytes())
+            yield basis.order
+
+
+def products(
+    bases: Sequence[Basis], numbers: np.ndarray, second: Facts
+) -> Iterator[tuple[Float[np.ndarray, " units"], float]]:
+    """Factors of known bases, or products of two, by which a vector comes to B, up to one number for all.
+
+    A gain behind a layer and before another takes the factors of both: so ``f ** a * g ** b`` with small powers.
+
+    Args:
+        bases: with factors, of one order.
+        numbers: A's, in that order.
+        second: B.
+    """
+    told = (numbers != 0) & (second.numbers != 0)
+    if told.sum() < LEAST or not bases:
         return
-    for exponent in (1, -1, 2, -2):
-        factors = basis.factors**exponent
-        changed = numbers * factors
-        size = float(np.square(changed).sum())
-        if size > 0:
-            yield factors * float((changed * second.numbers).sum() / size)
+    ratio = np.log(np.abs(second.numbers[told] / numbers[told]))
+    logs = np.stack([np.log(np.abs(np.asarray(each.factors)[told])) for each in bases])
+    ratio, logs = ratio - ratio.mean(), logs - logs.mean(1, keepdims=True)
+    rounding = float((second.half_step[told] / np.abs(second.numbers[told])).max())
+    for powers in POWERS:
+        others = powers[1] * logs if powers[1] else np.zeros((1, logs.shape[1]))
+        off = np.abs(ratio - powers[0] * logs[:, None, :] - others[None]).max(2)
+        for i, j in np.argwhere(off <= 0.2):
+            one, two = bases[i], bases[j] if powers[1] else None
+            slack = one.slack + (two.slack if two is not None else 0.0)
+            if off[i, j] > 4 * (slack + rounding) + 1e-6:
+                continue
+            factors = np.asarray(one.factors) ** powers[0]
+            if two is not None:
+                factors = factors * np.asarray(two.factors) ** powers[1]
+            changed = numbers * factors
+            yield factors * float((changed @ second.numbers) / (changed @ changed)), max(slack, SLACK)
 
 
 def _by_value(first: np.ndarray, second: np.ndarray) -> Order | None:

@@ -232,7 +232,9 @@ def _low_rank(first: Facts, second: Facts, off: float) -> Fit | None:
     if told.mean() < 0.2 or second.numbers.ndim < 2:
         return None
     best: tuple[int, Fit] | None = None
-    for before in (*befores(first, second, 0.0), *_roundings_left(first, second, told)):
+    for before in _befores_of_low_rank(first, second, told):
+        if before.changes and not before.rounded and best is None:
+            continue  # a cast hides no gap
         for kind in ("none", "signs", "factors"):
             found = _with_low_rank(before.numbers, second, told, kind)
             if found is None:
@@ -255,6 +257,11 @@ def _low_rank(first: Facts, second: Facts, off: float) -> Fit | None:
         if best is not None and best[1].explained:
             break
     return best[1] if best is not None else None
+
+
+def _befores_of_low_rank(first: Facts, second: Facts, told: np.ndarray) -> Iterator[Before]:
+    yield from befores(first, second, 0.0)
+    yield from _roundings_left(first, second, told)
 
 
 def _roundings_left(first: Facts, second: Facts, told: np.ndarray) -> Iterator[Before]:
