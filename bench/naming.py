@@ -46,6 +46,9 @@ KINDS = {
     "noise": "drift",
     "finetune": "drift",
 }
+UNSAID = 0.1
+"""Share of tensors of which it may be said that it cannot be said: a key's bias, which changes no answer, may be scaled
+number by number, and no other tensor knows by what."""
 DTYPES = {"bf16": "bfloat16", "fp16": "float16"}
 PATTERNS = {"magnitude": "by magnitude", "random": "at random", "2:4": "two of four"}
 
@@ -72,13 +75,16 @@ def judged(found: Diff, chain: Sequence[str]) -> dict[str, Any]:
     given = {kind for each in found.tensors for kind in each.kinds} - {"identical"}
     false = [each for each in found.tensors if set(each.kinds) - wanted - {"identical", "drift", "cannot say"}]
     odd = [each for each in found.tensors if set(each.kinds) - wanted - {"identical"}]
-    right = given == wanted and _details(found, chain)
+    unsaid = sum(not each.named for each in found.tensors)
+    few = unsaid <= UNSAID * len(found.tensors)
+    right = given - {"cannot say"} == wanted and few and _details(found, chain)
     examples = [f"{each.second or each.first}: {each.words}" for each in (false or odd)[:2]]
     return {
         "right": right,
         "false": len(false),
         "tensors": len(found.tensors),
         "unnamed": len(odd),
+        "unsaid": unsaid,
         "said": found.sentence,
         "examples": examples,
     }
@@ -92,7 +98,8 @@ def _details(found: Diff, chain: Sequence[str]) -> bool:
         if name == "cast":
             good = [c.details["dtype"] == DTYPES[words[0]] for c in changes]
         elif name == "round":
-            good = [c.details["bits"] == int(words[0]) and c.details["per"] == words[1] for c in changes]
+            axes = {words[1], "column" if words[1] == "row" else words[1]} if "transpose" in chain else {words[1]}
+            good = [c.details["bits"] == int(words[0]) and c.details["per"] in axes for c in changes]
         elif name == "low-rank":
             good = [c.details["rank"] == int(words[0]) for c in changes]
         elif name == "prune" and len(chain) == 1:
@@ -204,6 +211,9 @@ def _tables(found: list[dict[str, Any]], names: Sequence[str]) -> None:
         false = sum(line["false"] for line in done)
         tensors = sum(line["tensors"] for line in done)
         right = sum(line["right"] for line in done)
-        sums.append([what, len(done), right, alone, tensors, false, float(np.median(seconds)) if seconds else None])
-    head = ["what", "pairs", "right", "without a skeleton", "tensors", "false names", "seconds, median"]
+        unsaid = sum(line.get("unsaid", 0) for line in done)
+        sums.append(
+            [what, len(done), right, alone, tensors, false, unsaid, float(np.median(seconds)) if seconds else None]
+        )
+    head = ["what", "pairs", "right", "without a skeleton", "tensors", "false names", "unsaid", "seconds, median"]
     show("all of them", head, sums)

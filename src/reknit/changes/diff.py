@@ -21,6 +21,8 @@ from reknit.changes.weights import Weights, weights_of
 from reknit.containers.tensors import read_tensors
 from reknit.match.pairs import check_free
 
+LOST = 0.05
+"""What a vector may have drifted beside a matrix that did not."""
 PASSES = 5
 """Rounds over the tensors; one is enough where nothing moved, and each unravels a layer or more where units did."""
 
@@ -201,6 +203,15 @@ class _Naming:
         votes[""] = sizes[True] > 0 and sizes[True] >= sizes[False]
         return votes
 
+    def _proven(self, layer: str) -> bool:
+        """Whether the matrices of a layer are explained to the last number: a vector beside them did not drift."""
+        beside = [
+            found
+            for k, (found, _) in self.answers.items()
+            if len(self._shape(k)) > 1 and getattr(self.pairs[k].second, "layer", None) == layer
+        ]
+        return bool(beside) and all(each.explained and each.related is not False for each in beside)
+
     def _line(self, k: int, pair: Counterpart, related: Mapping[str, bool]) -> TensorChange:
         second = pair.second
         if second is None or not pair.views:
@@ -218,7 +229,10 @@ class _Naming:
                 from reknit.changes.naming.unrelated import unrelated_change
 
                 changes = (unrelated_change(found.left),)
-            named = bool(changes)
+            elif len(second.shape) < 2 and self._proven(second.layer) and found.left > LOST:
+                words = "cannot say: in no order and with no factors of the layers beside it is it A's"
+                changes = (Change("cannot say", words, False),)
+            named = bool(changes) and changes[0].kind != "cannot say"
         if pair.how == "likeness" and pair.margin < MARGIN and not found.explained:
             changes, named = (Change("cannot say", "cannot say which tensor of A it answers to", False),), False
         return TensorChange(

@@ -19,7 +19,7 @@ from reknit.changes.naming.change import Change
 from reknit.changes.naming.drift import FIXED, fixed_units
 from reknit.changes.naming.explain import Fit, explain
 from reknit.changes.naming.facts import Facts
-from reknit.changes.naming.identical import equal
+from reknit.changes.naming.identical import equal, identical_change
 from reknit.changes.naming.permutation import Matched, match_units, permutation_change
 from reknit.changes.naming.scale import SLACK
 from reknit.changes.naming.sign import sign_change
@@ -82,6 +82,11 @@ def relate(first: Facts, second: Facts, pool: Pool, moved: Sequence[Moved] = (),
         moved: A as a skeleton moves it, to be tried first.
         layer: the name that weight and bias share.
     """
+    if not (np.isfinite(first.numbers).all() and np.isfinite(second.numbers).all()):
+        if equal(first.numbers, second.numbers):
+            return Related((identical_change(int(second.numbers.size)),), True, True, 0.0)
+        words = "cannot say: it holds numbers that are infinite or undefined"
+        return Related((Change("cannot say", words),), False, True, 1.0)
     if equal(first.numbers, second.numbers):
         return _related((), explain(first, second), second.numbers.shape, layer, related=True)
     if first.numbers.ndim == 1:
@@ -216,6 +221,11 @@ def _vector(first: Facts, second: Facts, pool: Pool, moved: Sequence[Moved], lay
                 return replace(found, bases=())
             if factors is None:
                 best = found if best is None or found.left < best.left else best
+        turned = (numbers < 0) != (second.numbers < 0)
+        fit = explain(replace(first, numbers=np.where(turned, -numbers, numbers)), second)
+        if turned.any() and fit.explained:
+            names = [each for each in fit.changes if each.kind != "identical"]
+            return Related((*change, sign_change(int(turned.sum()), exact=True), *names), True, None, 0.0)
     order = _by_value(first.numbers, second.numbers)
     if order is not None:
         return Related((permutation_change({"units": order}, exact=True),), True, None, 0.0)
@@ -261,6 +271,8 @@ def products(
             factors = np.asarray(one.factors) ** powers[0]
             if two is not None:
                 factors = factors * np.asarray(two.factors) ** powers[1]
+            if np.abs(np.abs(factors) - 1).max() < SLACK:
+                continue  # signs alone need no fitting
             changed = numbers * factors
             yield factors * float((changed @ second.numbers) / (changed @ changed)), max(slack, SLACK)
 

@@ -23,7 +23,7 @@ from reknit.changes.naming.drift import drift_change
 from reknit.changes.naming.facts import Facts
 from reknit.changes.naming.grid import grid_change
 from reknit.changes.naming.identical import equal, identical_change
-from reknit.changes.naming.low_rank import LowRank, find_low_rank, low_rank_change
+from reknit.changes.naming.low_rank import LOW, LowRank, find_low_rank, low_rank_change
 from reknit.changes.naming.mask import Mask, find_mask, mask_change
 from reknit.changes.naming.scale import SLACK, Factors, fit_factors, scale_change
 from reknit.changes.naming.sign import sign_change
@@ -36,6 +36,10 @@ APART = 0.01
 """An eighth of what the size of a factor has to be from 1 to be named where it was fitted through cells or noise."""
 FEW = 0.01
 """Share of zeros up to which they are codes that fitted factors just miss."""
+NARROW, ROUNDS_NARROW, PER_OWN = 16, 150, 1.5
+"""Rows or columns up to which all ranks are tried beside factors; rounds; numbers for each that is free."""
+SMALL = 0.3
+"""Size up to which a change of more than half the full rank is believed, where nothing is left behind it."""
 CLOSE = 1e-3
 """What a part of low rank may leave, relative, where it was fitted around zeros: many numbers for each of its own."""
 ROUNDS_BESIDE = 60
@@ -243,8 +247,11 @@ def _low_rank(first: Facts, second: Facts, off: float) -> Fit | None:
             moved = (factors.on(before.numbers) if factors else before.numbers) + low.part
             size = float(np.linalg.norm(low.part) / np.linalg.norm(moved))
             left = _relative_to(np.where(told, b - moved, 0.0), b)
-            settled = left <= 2 * floor + 1e-6 + off or (dropped.any() and left <= CLOSE and size > 20 * left)
+            iterated = dropped.any() or kind == "factors"
+            settled = left <= 2 * floor + 1e-6 + off or (iterated and left <= CLOSE and size > 20 * left)
             if not settled and (size < BETTER * left or before.changes):
+                continue
+            if low.rank > LOW * min(b.shape[0], b[0].size) and not (settled and size < SMALL):
                 continue
             rank = low.rank if settled else low.rank + min(b.shape[0], b[0].size)
             if best is not None and best[0] <= rank:
@@ -304,6 +311,8 @@ def _with_low_rank(a: np.ndarray, second: Facts, told: np.ndarray, kind: str) ->
                 return None
     whole = bool(told.all())
     low = _beside(a, b, told, factors, whole=whole)
+    if kind == "factors" and factors is not None and low is None:
+        return _of_every_rank(a, b, factors) if whole and min(b.shape[0], b[0].size) <= NARROW else None
     if low is None or factors is None or kind == "signs":
         return None if low is None else (low, factors)
     for _ in range(ROUNDS_BESIDE if whole else ROUNDS_BESIDE // 3):
@@ -318,6 +327,30 @@ def _with_low_rank(a: np.ndarray, second: Facts, told: np.ndarray, kind: str) ->
         if still:
             break
     return (low, factors) if factors.scaled(APART) or factors.turned else None
+
+
+def _of_every_rank(a: np.ndarray, b: np.ndarray, factors: Factors) -> tuple[LowRank, Factors] | None:
+    """Factors and a part of each rank in turn, where there are so few rows that factors hide the gap."""
+    told = np.ones(b.shape, dtype=bool)
+    n, m = b.shape[0], b[0].size
+    if _relative(factors.on(a), b) > 0.5:
+        return None
+    for rank in range(1, min(n, m) // 2 + 1):
+        if PER_OWN * (rank * (n + m - rank) + n + m) > n * m:
+            return None
+        chosen, part = factors, np.zeros(b.shape)
+        for _ in range(ROUNDS_NARROW):
+            left, values, right = np.linalg.svd((b - chosen.on(a)).reshape(n, m), full_matrices=False)
+            part = ((left[:, :rank] * values[:rank]) @ right[:rank]).reshape(b.shape)
+            again = fit_factors(a, b - part, told)
+            if again is None:
+                return None
+            chosen = again
+            if values[rank] <= 1e-7 * values[0]:
+                break
+        if _relative(chosen.on(a) + part, b) <= CLOSE and (chosen.scaled(APART) or chosen.turned):
+            return LowRank(rank, float(values[rank - 1] / max(values[rank], 1e-300)), part), chosen
+    return None
 
 
 def _beside(a: np.ndarray, b: np.ndarray, told: np.ndarray, factors: Factors | None, *, whole: bool) -> LowRank | None:
