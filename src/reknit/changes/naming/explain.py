@@ -36,6 +36,8 @@ APART = 0.01
 """An eighth of what the size of a factor has to be from 1 to be named where it was fitted through cells or noise."""
 FEW = 0.01
 """Share of zeros up to which they are codes that fitted factors just miss."""
+SPREAD = 0.25
+"""Deviation of the logarithms of factors from which they are named beside a drift: training makes them, too (0.02 to 0.1)."""
 NARROW, ROUNDS_NARROW, PER_OWN = 16, 150, 1.5
 """Rows or columns up to which all ranks are tried beside factors; rounds; numbers for each that is free."""
 SMALL = 0.3
@@ -258,7 +260,10 @@ def _low_rank(first: Facts, second: Facts, off: float) -> Fit | None:
                 continue
             mask = find_mask(first.numbers, b, told) if dropped.any() else None
             names = [*before.changes, *_factor_changes(factors, exact=settled and floor < 1e-6)]
-            names += [low_rank_change(low, size, exact=settled), *([] if settled else [drift_change(left)])]
+            if settled:
+                names.append(low_rank_change(low, size, exact=settled))
+            else:
+                names.append(drift_change(float(np.hypot(size, left)), mostly=low.rank))
             names += _loss_changes(first, second, mask, agreeing=float("nan"), exact=False, rounded=not before.rounded)
             best = rank, Fit(tuple(names), settled, 0.0 if settled else left, factors)
         if best is not None and best[1].explained:
@@ -384,7 +389,7 @@ def _rest(first: Facts, second: Facts) -> Fit:
     fitted = fit_factors(a, b, told & (a != 0))
     if fitted is not None:
         for factors in (fitted.signs, fitted):
-            if left(factors) * BETTER < size:
+            if left(factors) * BETTER < size and (factors.turned or factors.spread > SPREAD):
                 size, chosen = left(factors), factors
     names = [*_factor_changes(chosen, exact=False), drift_change(size)]
     names += _loss_changes(first, second, mask, agreeing=float("nan"), exact=False, rounded=True)
