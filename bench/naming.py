@@ -2,11 +2,11 @@
 
     python -m bench naming [--seeds 3] [--chains 10] [--fresh]
 
-Five architectures, trained. ``reknit.launder`` makes B of A with a key; ``reknit.diff`` sees the two files, first without
-a skeleton and, where it does not name everything, with one. *Right*: every tensor carries no other names than those of
-the chain, and all of these were given, with the bits, dtype, rank or pattern of the key. *False*: a tensor carries the
-name of something that was not done; ``drift``, said with a size where nothing better is known, is no name. Controls:
-networks of other seeds, which have to come out unrelated; a fine-tune, which is a drift.
+Five architectures, trained. ``reknit.launder`` makes B of A with a key; ``reknit.diff`` sees the two files, first
+without a skeleton and, where it does not name everything, with one. *Right*: every tensor carries no other names than
+those of the chain, and all of these were given, with the bits, dtype, rank or pattern of the key. *False*: a tensor
+carries the name of something that was not done; ``drift``, said with a size where nothing better is known, is no name.
+Controls: networks of other seeds, which have to come out unrelated; published checkpoints (``REKNIT_CHECKPOINTS``).
 """
 
 from __future__ import annotations
@@ -100,7 +100,11 @@ def _details(found: Diff, chain: Sequence[str]) -> bool:
             good = [c.details["dtype"] == DTYPES[words[0]] for c in changes]
         elif name == "round":
             axes = {words[1], "column" if words[1] == "row" else words[1]} if "transpose" in chain else {words[1]}
-            good = [c.details["bits"] == int(words[0]) and c.details["per"] in axes for c in changes]
+            grids = [(each, c) for each in found.tensors for c in each.changes if c.kind == "grid"]
+            good = [
+                c.details["bits"] == int(words[0]) and (c.details["per"] in axes or 1 in each.shape)
+                for each, c in grids
+            ]
         elif name == "low-rank":
             good = [c.details["rank"] == int(words[0]) for c in changes]
         elif name == "prune" and len(chain) == 1:
@@ -225,7 +229,8 @@ def main(argv: list[str]) -> None:
         return line
 
     reals = [("real", name, 0, []) for name, *_ in published]
-    found = list(lines.each([*singles, *chained, *apart, *reals], one))
+    asked = sorted([*singles, *chained, *apart, *reals], key=lambda key: key[2])  # seed by seed, if it is stopped
+    found = list(lines.each(asked, one))
     _tables(found, names)
     print(lines.codes())
     false = sum(line.get("false", 0) for line in found)

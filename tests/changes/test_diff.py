@@ -1,5 +1,6 @@
 """diff: what was done is named, nothing else is; names, order and containers do not matter."""
 
+import itertools
 import json
 
 import numpy as np
@@ -22,7 +23,7 @@ def drawn(seed=0, sizes=(24, 32, 32, 10)):
     """The tensors of an MLP, in the names of the built-in one."""
     rng = np.random.default_rng(seed)
     found = {}
-    for k, (n, m) in enumerate(zip(sizes[:-1], sizes[1:], strict=True)):
+    for k, (n, m) in enumerate(itertools.pairwise(sizes)):
         found[f"layers.{k}.weight"] = (rng.standard_normal((m, n)) / n**0.5).astype(np.float32)
         found[f"layers.{k}.bias"] = (0.1 * rng.standard_normal(m)).astype(np.float32)
     return found

@@ -50,9 +50,8 @@ class Pool:
 
     def add(self, basis: Basis) -> bool:
         """Take a basis in; whether it is new, and not what is tried anyway."""
-        if not basis.moves and (basis.factors is None or np.abs(np.abs(basis.factors) - 1).max() < PLAIN):
-            if basis.factors is None or (basis.factors > 0).all():
-                return False
+        if not basis.moves and (basis.factors is None or np.abs(basis.factors - 1).max() < PLAIN):
+            return False
         known = self.found.setdefault(len(basis.order), [])
         for each in known:
             same = np.array_equal(each.order, basis.order)

@@ -19,7 +19,7 @@ from reknit.changes.relate import Moved
 from reknit.changes.views import View
 from reknit.changes.weights import Weights
 from reknit.errors import InputError, UsageError
-from reknit.match.networks import Network, read_network
+from reknit.match.networks import Network
 from reknit.match.pairs import open_networks
 from reknit.skeleton.skeleton import Skeleton
 from reknit.skeleton.symmetry import Symmetry

@@ -6,8 +6,8 @@
     4  like content, by a linear assignment       cosines; where units moved, sorted sizes and singular values
     5  blocks: rows of one tensor, several tensors in one
 
-Every assignment has a margin: the score of the pair less that of its best rival. Below ``MARGIN`` it cannot be said which
-answers to which, unless what makes one of the other is then found exactly.
+Every assignment has a margin: the score of the pair less that of its best rival. Below ``MARGIN`` it cannot be said
+which answers to which, unless what makes one of the other is then found exactly.
 """
 
 from __future__ import annotations

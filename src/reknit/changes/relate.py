@@ -29,8 +29,8 @@ Order = Int[np.ndarray, " units"]
 ALIKE = 0.15
 """Correlation of sizes from which tensors are held against each other as they stand, whatever their signs."""
 FARTHEST = 0.5
-"""Relative distance up to which units in another order are said to have drifted; those of networks trained apart, matched
-as well as can be, were farther (1.4 at random, 0.57 the nearest)."""
+"""Relative distance up to which units in another order are said to have drifted; networks trained apart were farther,
+matched as well as can be (the nearest .57)."""
 POWERS = ((1, 0), (-1, 0), (2, 0), (-2, 0), (1, 1), (1, -1), (-1, 1), (-1, -1))
 """Of one or two bases' factors that a vector may have taken."""
 LEAST = 4
@@ -83,14 +83,15 @@ def relate(first: Facts, second: Facts, pool: Pool, moved: Sequence[Moved] = (),
         layer: the name that weight and bias share.
     """
     if not (np.isfinite(first.numbers).all() and np.isfinite(second.numbers).all()):
-        if equal(first.numbers, second.numbers):
-            return Related((identical_change(int(second.numbers.size)),), True, True, 0.0)
-        words = "cannot say: it holds numbers that are infinite or undefined"
-        return Related((Change("cannot say", words),), False, True, 1.0)
+        return _not_finite(first, second)
     if equal(first.numbers, second.numbers):
         return _related((), explain(first, second), second.numbers.shape, layer, related=True)
     if first.numbers.ndim == 1:
         return _vector(first, second, pool, moved, layer)
+    return _matrix(first, second, pool, moved, layer)
+
+
+def _matrix(first: Facts, second: Facts, pool: Pool, moved: Sequence[Moved], layer: str) -> Related:
     best: Related | None = None
     for change, orders, candidate, off, proven in _candidates(first, second, pool, moved):
         fit = explain(candidate, second, off)
@@ -105,6 +106,14 @@ def relate(first: Facts, second: Facts, pool: Pool, moved: Sequence[Moved] = (),
         distance = _distance(first.numbers, second.numbers)
         return Related((unrelated_change(distance),), True, False, distance)
     return best
+
+
+def _not_finite(first: Facts, second: Facts) -> Related:
+    """Numbers that are infinite or undefined are equal, or nothing is said."""
+    if equal(first.numbers, second.numbers):
+        return Related((identical_change(int(second.numbers.size)),), True, True, 0.0)
+    words = "cannot say: it holds numbers that are infinite or undefined"
+    return Related((Change("cannot say", words),), False, True, 1.0)
 
 
 def _related(

@@ -59,6 +59,10 @@ def _in_words(kind: str, found: Sequence[Change], groups: int) -> str:
         "sign": "with units turned in sign",
         "rotation": "turned by rotations",
     }
+    if kind == "drift":
+        middle = 100 * sorted(float(each.details["size"]) for each in found)[len(found) // 2]
+        half = f", half below {middle:.2g} %" if len(found) > 2 else ""
+        plain[kind] = f"moved by a dense drift of {_percent(found, 'size')}{half}"
     if kind in plain:
         return plain[kind]
     if kind == "mask":
@@ -68,17 +72,11 @@ def _in_words(kind: str, found: Sequence[Change], groups: int) -> str:
     if kind == "low rank":
         ranks = _range(sorted(float(each.details["rank"]) for each in found))
         return f"changed by matrices of rank {ranks}, {_percent(found, 'size')} of their size"
-    if kind == "drift":
-        middle = 100 * sorted(float(each.details["size"]) for each in found)[len(found) // 2]
-        return f"moved by a dense drift of {_percent(found, 'size')}" + (
-            f", half below {middle:.2g} %" if len(found) > 2 else ""
-        )
     words = Counter(each.words for each in found).most_common()
-    if kind == "scale":
-        return words[0][0] if len(words) == 1 else "scaled by positive factors on units"
-    if len(words) == 1:
-        return words[0][0]
-    return ", ".join(f"{said} ({number} matrices)" for said, number in words[:MOST_NAMED])
+    if kind == "scale" and len(words) > 1:
+        return "scaled by positive factors on units"
+    many = [f"{said} ({number} matrices)" for said, number in words[:MOST_NAMED]]
+    return words[0][0] if len(words) == 1 else ", ".join(many)
 
 
 def _percent(found: Sequence[Change], what: str) -> str:

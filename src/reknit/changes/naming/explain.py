@@ -29,17 +29,18 @@ from reknit.changes.naming.scale import SLACK, Factors, fit_factors, scale_chang
 from reknit.changes.naming.sign import sign_change
 
 WIDER, NEARLY = 1.5, 0.9
-"""Behind fitted factors, which have errors of their own: every number lies in its cell made so many times wider, and this
-share in the cell itself. No dense change keeps all of its numbers so near."""
+"""Behind fitted factors, which have errors of their own: every number lies in its cell made so many times wider, and
+this share in the cell itself. No dense change keeps all of its numbers so near."""
 ROUNDS = 12
 APART = 0.01
 """An eighth of what the size of a factor has to be from 1 to be named where it was fitted through cells or noise."""
 FEW = 0.01
 """Share of zeros up to which they are codes that fitted factors just miss."""
 SPREAD = 0.25
-"""Deviation of the logarithms of factors from which they are named beside a drift: training makes them, too (0.02 to 0.1)."""
-NARROW, ROUNDS_NARROW, PER_OWN = 16, 150, 1.5
-"""Rows or columns up to which all ranks are tried beside factors; rounds; numbers for each that is free."""
+"""Deviation of the logarithms of factors from which they are named beside a drift: training makes factors, too."""
+NARROW, FEW_NUMBERS, ROUNDS_NARROW, PER_OWN = 16, 64, 150, 1.5
+"""Rows or columns up to which all ranks are tried beside factors, and how long these may be; rounds; numbers for each
+that is free."""
 SMALL = 0.3
 """Size up to which a change of more than half the full rank is believed, where nothing is left behind it."""
 CLOSE = 1e-3
@@ -317,7 +318,7 @@ def _with_low_rank(a: np.ndarray, second: Facts, told: np.ndarray, kind: str) ->
     whole = bool(told.all())
     low = _beside(a, b, told, factors, whole=whole)
     if kind == "factors" and factors is not None and low is None:
-        return _of_every_rank(a, b, factors) if whole and min(b.shape[0], b[0].size) <= NARROW else None
+        return _of_every_rank(a, b, factors) if whole and _narrow(b) else None
     if low is None or factors is None or kind == "signs":
         return None if low is None else (low, factors)
     for _ in range(ROUNDS_BESIDE if whole else ROUNDS_BESIDE // 3):
@@ -332,6 +333,10 @@ def _with_low_rank(a: np.ndarray, second: Facts, told: np.ndarray, kind: str) ->
         if still:
             break
     return (low, factors) if factors.scaled(APART) or factors.turned else None
+
+
+def _narrow(b: np.ndarray) -> bool:
+    return min(b.shape[0], b[0].size) <= NARROW and b.size <= NARROW * FEW_NUMBERS
 
 
 def _of_every_rank(a: np.ndarray, b: np.ndarray, factors: Factors) -> tuple[LowRank, Factors] | None:

@@ -67,7 +67,7 @@ def find_low_rank(change: Float[np.ndarray, ...], told: Bool[np.ndarray, ...], r
 
 
 def _values(rows: Float[np.ndarray, "n m"]) -> Float[np.ndarray, " k"]:
-    """Singular values by the smaller Gram matrix: half the digits, which is enough to see a gap, at a tenth of the cost."""
+    """Singular values by the smaller Gram matrix: half the digits, enough to see a gap, at a tenth of the cost."""
     gram = rows @ rows.T if len(rows) <= rows.shape[1] else rows.T @ rows
     return np.sqrt(np.maximum(np.linalg.eigvalsh(gram)[::-1], 0.0))
 
