@@ -242,7 +242,7 @@ def _low_rank(first: Facts, second: Facts, off: float) -> Fit | None:
     for before in _befores_of_low_rank(first, second, told):
         if before.changes and not before.rounded and best is None:
             continue  # a cast hides no gap
-        for kind in ("none", "signs", "factors"):
+        for kind in ("none", "signs", "factors") if not before.rounded else ("none",):
             found = _with_low_rank(before.numbers, second, told, kind)
             if found is None:
                 continue
@@ -349,14 +349,17 @@ def _of_every_rank(a: np.ndarray, b: np.ndarray, factors: Factors) -> tuple[LowR
         if PER_OWN * (rank * (n + m - rank) + n + m) > n * m:
             return None
         chosen, part = factors, np.zeros(b.shape)
-        for _ in range(ROUNDS_NARROW):
+        began = 0.0
+        for number in range(ROUNDS_NARROW):
             left, values, right = np.linalg.svd((b - chosen.on(a)).reshape(n, m), full_matrices=False)
             part = ((left[:, :rank] * values[:rank]) @ right[:rank]).reshape(b.shape)
             again = fit_factors(a, b - part, told)
             if again is None:
                 return None
             chosen = again
-            if values[rank] <= 1e-7 * values[0]:
+            began = began or float(values[rank])
+            stalls = number == ROUNDS_NARROW // 5 and values[rank] > began / 3
+            if stalls or values[rank] <= 1e-7 * values[0]:
                 break
         if _relative(chosen.on(a) + part, b) <= CLOSE and (chosen.scaled(APART) or chosen.turned):
             return LowRank(rank, float(values[rank - 1] / max(values[rank], 1e-300)), part), chosen
