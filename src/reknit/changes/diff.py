@@ -14,7 +14,8 @@ from reknit.changes.counterparts import MARGIN, Counterpart, find_counterparts
 from reknit.changes.found import Diff, TensorChange, Verdict
 from reknit.changes.naming.change import Change
 from reknit.changes.naming.facts import Facts, facts_of
-from reknit.changes.relate import Moved, Related, relate
+from reknit.changes.relate import relate
+from reknit.changes.related import Moved, Related
 from reknit.changes.sentence import sentence
 from reknit.changes.views import View, squeezed, turned_grid
 from reknit.changes.weights import Weights, weights_of
