@@ -27,7 +27,7 @@ from reknit.changes.naming.cells import (
     rounding_of,
     set_to_zero,
 )
-from reknit.changes.naming.drift import drift_change
+from reknit.changes.naming.drift import changed_rows, drift_change
 from reknit.changes.naming.facts import Facts
 from reknit.changes.naming.identical import equal, identical_change
 from reknit.changes.naming.low_rank_fit import low_rank_fit
@@ -159,11 +159,12 @@ def _rest(first: Facts, second: Facts) -> Fit:
         return relative(np.where(told, moved, 0.0), np.where(told, b, 0.0))
 
     size, chosen = left(None), None
+    rows = (changed_rows(a, b), len(a)) if a.ndim > 1 else None
     fitted = fit_factors(a, b, told & (a != 0))
     if fitted is not None:
         for factors in (fitted.signs, fitted):
             if left(factors) * BETTER < size and (factors.turned or factors.spread > SPREAD):
                 size, chosen = left(factors), factors
-    names = [*factor_changes(chosen, exact=False), drift_change(size)]
+    names = [*factor_changes(chosen, exact=False), drift_change(size, rows=rows)]
     names += loss_changes(first, second, mask, agreeing=float("nan"), exact=False, rounded=True)
     return Fit(tuple(names), False, size, chosen)

@@ -22,7 +22,7 @@ from reknit.changes.naming.cells import (
     rounding_of,
     set_to_zero,
 )
-from reknit.changes.naming.drift import drift_change
+from reknit.changes.naming.drift import changed_rows, drift_change
 from reknit.changes.naming.facts import Facts
 from reknit.changes.naming.low_rank import LOW, LowRank, find_low_rank, low_rank_change
 from reknit.changes.naming.mask import find_mask
@@ -46,6 +46,7 @@ def low_rank_fit(first: Facts, second: Facts, off: float) -> Fit | None:
     told, b, floor = ~dropped, second.numbers, rounding_of(second)
     if told.mean() < 0.2 or second.numbers.ndim < 2:
         return None
+    changed = changed_rows(first.numbers, b)
     best: tuple[int, Fit] | None = None
     for before in _befores_of_low_rank(first, second, told):
         if before.changes and not before.rounded and best is None:
@@ -64,6 +65,8 @@ def low_rank_fit(first: Facts, second: Facts, off: float) -> Fit | None:
                 continue
             if low.rank > LOW * min(b.shape[0], b[0].size) and not (settled and size < SMALL):
                 continue
+            if low.rank > LOW * changed:
+                continue  # rows that were left alone make a dense change of the others look like one of low rank
             rank = low.rank if settled else low.rank + min(b.shape[0], b[0].size)
             if best is not None and best[0] <= rank:
                 continue
