@@ -184,10 +184,11 @@ def real(first: str, second: str, allowed: Sequence[str]) -> dict[str, Any]:
     """A pair of published checkpoints: nothing may be said but that."""
     began = time.perf_counter()
     found = diff(first, second)
-    odd = [each for each in found.tensors if set(each.kinds) - {*allowed, "identical"}]
+    odd = [each for each in found.tensors if set(each.kinds) - {*allowed, "identical", "cannot say"}]
     examples = [f"{each.second}: {each.words}" for each in odd[:2]]
     exact = sum(all(c.exact for c in each.changes) and each.named for each in found.tensors)
     line = {"right": not odd, "false": len(odd), "tensors": len(found.tensors), "said": found.sentence, "exact": exact}
+    line["unsaid"] = sum(not each.named for each in found.tensors)
     return {**line, "examples": examples, "seconds": time.perf_counter() - began}
 
 
