@@ -14,6 +14,7 @@ VERBS = (
     "assemble",
     "compare",
     "couple",
+    "diff",
     "drop",
     "inspect",
     "launder",

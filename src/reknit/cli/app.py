@@ -1,6 +1,7 @@
 """The command ``reknit``: its verbs, and what every one of them does with an error.
 
-Exit statuses: 0 good (``exact``, ``consistent``), 2 bad input or usage, 3 ``ambiguous``, ``cannot say``, 4 ``failed``, 130 interrupted.
+Exit statuses: 0 good (``exact``, ``consistent``), 2 bad input or usage, 3 ``ambiguous`` or ``cannot say``,
+4 ``failed``, 130 interrupted.
 """
 
 from __future__ import annotations
