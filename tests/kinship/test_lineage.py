@@ -19,7 +19,7 @@ from reknit.kinship.sweeps import signs_of, sweeps
 from reknit.kinship.two_matchings import published_log10_p
 from reknit.kinship.units_by_skeleton import planned
 from reknit.skeleton.symmetry import Permutation, Symmetry
-from strategies import seeds
+from strategies import real_file, seeds
 
 LIKE = "mlp:sizes=6-24-16-3"
 KIN = Kin(planned(traced(LIKE)[1]))
@@ -299,3 +299,13 @@ def test_files_without_a_common_tensor_cannot_be_compared(files, tmp_path):
     assert relation.label == "cannot say"
     assert relation.claim.endswith("nothing in them could be tested")
     assert related((files["parent"], other), (net(1), {"elsewhere": np.ones((3, 4))}), Kin()).findings == ()
+
+
+@pytest.mark.slow
+def test_a_published_root_and_its_child_are_kin_and_nobody_guesses_which_came_first():
+    folder = "rxnfp/rxnfp/models/transformers"
+    paths = [real_file(f"{folder}/{name}/pytorch_model.bin") for name in ("bert_pretrained", "bert_ft")]
+    relation = lineage(paths).relations[0]
+    assert (relation.label, relation.direction.label) == ("exact", "cannot say")
+    assert relation.log10_p < -900
+    assert relation.claim.startswith("bert_pretrained/pytorch_model.bin and bert_ft/pytorch_model.bin share")
