@@ -1,0 +1,219 @@
+"""The tables of ``bench.merging``: means over pairs, sets or networks, ± half their 95 % interval by Student's t.
+
+A barrier is the loss of a mean less the mean loss of the networks that it was made from; of stars, the largest at a
+quarter, half and three quarters of the line, and not below zero.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from bench.common import Lines, show
+from bench.intervals import interval
+from bench.merging_ways import METHODS
+from bench.trends import falls, slopes, verdict
+
+Line = dict[str, Any]
+Held = dict[str, list[Line]]
+FORMS = ("plain", "mended")
+FAMILIES = ("mlp", "resnet")
+SET_WAYS = ("naive", "weights, together", "weights", "activations", "straight-through", "rotation")
+STARTS = ("star", "mean", "one seen")
+
+
+def print_all(kinds: Sequence[str], lines: Mapping[str, Lines]) -> None:
+    """Everything, of the lines there are of every part."""
+    of_pairs, of_sets, of_stars, of_variances = (
+        _by_kind(lines[part], kinds) for part in ("pairs", "sets", "stars", "variances")
+    )
+    _print_ends(of_pairs)
+    for what, value in (("Accuracy", _accuracy), ("Barrier", barrier)):
+        for form in FORMS:
+            _print_methods(f"{what} half way, {form}", of_pairs, value, form)
+    _print_trends(of_pairs)
+    _print_shares(of_pairs)
+    _print_variances(of_variances)
+    _print_directions(of_pairs)
+    for size in (3, 5):
+        _print_sets({kind: [line for line in held if len(line["key"][1]) == size] for kind, held in of_sets.items()})
+    _print_rivals(of_sets)
+    _print_stars(of_stars)
+    for each in lines.values():
+        print(f"  {each.codes()}")
+
+
+def told(values: Iterable[float], digits: int = 3) -> str:
+    """Mean ± half the interval; the mean alone of fewer than three."""
+    found = np.array(list(values), dtype=float)
+    if len(found) < 3:
+        return f"{found.mean():.{digits}f}" if len(found) else "-"
+    mean, half = interval(found)
+    return f"{mean:.{digits}f} ± {half:.{digits}f}"
+
+
+def barrier(line: Line, method: str, form: str) -> float:
+    """Loss of the mean less the mean loss of its parents."""
+    return float(line[method][form]["loss"]) - _end(line, "loss")
+
+
+def _accuracy(line: Line, method: str, form: str) -> float:
+    return float(line[method][form]["accuracy"])
+
+
+def _end(line: Line, what: str) -> float:
+    return float(np.mean([each[what] for each in line["ends"]]))
+
+
+def _by_kind(lines: Lines, kinds: Sequence[str]) -> Held:
+    every = lines.read()
+    found = {kind: [line for line in every if line["key"][0] == kind] for kind in kinds}
+    return {kind: held for kind, held in found.items() if held}
+
+
+def _print_ends(held: Held) -> None:
+    ways = [way for way in METHODS if way != "naive"]
+    rows = [
+        [
+            *(kind, len(lines), lines[0]["steps"]),
+            *(told(_end(line, what) for line in lines) for what in ("accuracy", "loss")),
+            *(f"{np.median([line[way]['seconds'] for line in lines]):.2f}" if way in lines[0] else "-" for way in ways),
+        ]
+        for kind, lines in held.items()
+    ]
+    head = ("", "pairs", "steps", "accuracy", "loss", *(f"s {way}" for way in ways))
+    show(
+        "The networks alone, steps of trained methods, and seconds a pair (median; the machine was shared)", head, rows
+    )
+
+
+def _print_methods(title: str, held: Held, value: Callable[[Line, str, str], float], form: str) -> None:
+    rows = [
+        [kind, *(told(value(line, way, form) for line in lines) if way in lines[0] else "-" for way in METHODS)]
+        for kind, lines in held.items()
+    ]
+    show(title, ("", *METHODS), rows)
+
+
+def _print_trends(held: Held) -> None:
+    rows = []
+    for family in FAMILIES:
+        kinds = [kind for kind in held if kind.startswith(family)]
+        if len(kinds) < 3:
+            continue
+        widths = np.array([float(kind.partition("-")[2]) for kind in kinds])
+        numbers = range(min(len(held[kind]) for kind in kinds))
+        for way in METHODS[:-1]:
+            for form in FORMS:
+                values = np.array([[barrier(held[kind][n], way, form) for kind in kinds] for n in numbers])
+                mean, half = interval(slopes(widths, values))
+                down, steps = falls(values)
+                at = (f"{value:.3f}" for value in values.mean(0)[[0, -1]])
+                rows.append(
+                    [family, way, form, *at, f"{mean:.3f} ± {half:.3f}", f"{down} of {steps}", verdict(mean, half)]
+                )
+    head = ("", "method", "", "narrowest", "widest", "barrier a doubling of width", "steps down", "the barrier")
+    show("Does the barrier fall with width? Slopes over pairs, and steps from one width to the next", head, rows)
+
+
+def _print_shares(held: Held) -> None:
+    """What statistics take off the barrier of the networks as they are, and what matching does."""
+    rows = []
+    for kind, lines in held.items():
+        if not kind.startswith("resnet"):
+            continue
+        for way in METHODS[1:-1]:
+            bare, mended, matched, both = (
+                np.array([barrier(line, each, form) for line in lines]) for each in ("naive", way) for form in FORMS
+            )
+            columns = (bare, bare - mended, bare - matched, mended - both, both)
+            rows.append([kind, way, *(told(column) for column in columns)])
+    head = ("", "method", "naive", "statistics", "matching", "matching after statistics", "left")
+    show("ResNets: what is taken off the barrier half way", head, rows)
+
+
+def _print_variances(held: Held) -> None:
+    rows = [
+        [kind, way, *(told(line[way][norm] for line in lines) for norm in (0, len(lines[0][way]) // 2, -1))]
+        for kind, lines in held.items()
+        for way in ("alone", "naive", "weights", "activations")
+    ]
+    head = ("", "method", "first norm", "middle", "last")
+    show("Variance that reaches a norm half way, over the one stored there (the mean of the parents')", head, rows)
+
+
+def _print_directions(held: Held) -> None:
+    rows = []
+    for kind, lines in held.items():
+        for way in METHODS[1:]:
+            if way not in lines[0]:
+                continue
+            before, after = (np.array([line[each]["distance"] for line in lines]) for each in ("naive", way))
+            aligned = [told((line[each]["directions"] for line in lines), 2) for each in ("naive", way)]
+            rows.append([kind, way, told(before), told(after), told(100 * (1 - after / before), 1), *aligned])
+    head = ("", "method", "distance", "matched", "lowered by, %", "directions", "matched")
+    show("Distance of all weights, and agreement of leading singular directions", head, rows)
+
+
+def _print_sets(held: Held) -> None:
+    rows = []
+    for kind, lines in held.items():
+        for way in SET_WAYS:
+            if not lines or way not in lines[0]:
+                continue
+            columns = [
+                told(value(line, way, form) for line in lines) for form in FORMS for value in (_accuracy, barrier)
+            ]
+            rows.append([kind, len(lines), way, *columns])
+    size = max((len(line["key"][1]) for lines in held.values() for line in lines), default=0)
+    head = ("", "sets", "brought to the first by", "accuracy", "barrier", "accuracy, mended", "barrier, mended")
+    show(f"The mean of {size}; disjoint sets", head, rows)
+
+
+def _others(line: Line, way: str, form: str) -> float:
+    """The barrier half way between the second and the third, each of them brought to the first."""
+    ends = float(np.mean([each["loss"] for each in line["ends"][1:]]))
+    return float(line[way]["others"][form]["loss"]) - ends
+
+
+def _print_rivals(held: Held) -> None:
+    rows = []
+    for kind, every in held.items():
+        lines = [line for line in every if len(line["key"][1]) == 3]
+        for what, value in (("mean of three", barrier), ("second to third", _others)):
+            for form in FORMS:
+                found = [
+                    np.array([value(line, way, form) for line in lines]) for way in ("weights", "straight-through")
+                ]
+                mean, half = interval(found[0] - found[1])
+                better = {"falls": "weights", "rises": "straight-through"}.get(verdict(mean, half), "cannot say")
+                rows.append([kind, len(lines), what, form, *map(told, found), f"{mean:.3f} ± {half:.3f}", better])
+    head = ("", "sets", "barrier of", "", "weights", "straight-through", "difference", "lower")
+    show("Three networks: weight matching against the straight-through estimator, both to the first", head, rows)
+
+
+def _print_stars(held: Held) -> None:
+    rows, barriers = [], []
+    for kind, (line, *_) in held.items():
+        alone = [told(each["accuracy"] for each in line["unseen"])]
+        rows.append([kind, line["steps"], *(f"{line[which]['accuracy']:.3f}" for which in ("star", "mean")), *alone])
+        for form in line["to seen"][0]:
+            seen = told((each[form] for each in line["to seen"]), 4)
+            for way in line["to unseen"]["star"]:
+                found = [np.array([each[form] for each in line["to unseen"][start][way]]) for start in STARTS]
+                less = told(found[0] - found[2], 4)
+                barriers.append([kind, way, form, seen, *(told(each, 4) for each in found), less])
+    show("Stars of eight networks: accuracy", ("", "steps", "star", "mean of eight", "unseen"), rows)
+    head = (
+        "",
+        "unseen brought by",
+        "",
+        "star to seen",
+        "star to unseen",
+        "mean to unseen",
+        "seen to unseen",
+        "star less seen",
+    )
+    show("Barriers to seven networks that the star never saw, and to the eight it was trained on", head, barriers)
