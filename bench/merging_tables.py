@@ -6,7 +6,7 @@ quarter, half and three quarters of the line, and not below zero.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -30,15 +30,14 @@ def print_all(kinds: Sequence[str], lines: Mapping[str, Lines]) -> None:
         _by_kind(lines[part], kinds) for part in ("pairs", "sets", "stars", "variances")
     )
     _print_ends(of_pairs)
-    for what, value in (("Accuracy", _accuracy), ("Barrier", barrier)):
-        for form in FORMS:
-            _print_methods(f"{what} half way, {form}", of_pairs, value, form)
+    _print_methods("half way between two", of_pairs, METHODS)
     _print_trends(of_pairs)
     _print_shares(of_pairs)
     _print_variances(of_variances)
     _print_directions(of_pairs)
     for size in (3, 5):
-        _print_sets({kind: [line for line in held if len(line["key"][1]) == size] for kind, held in of_sets.items()})
+        sets = {kind: [line for line in held if len(line["key"][1]) == size] for kind, held in of_sets.items()}
+        _print_methods(f"of the mean of {size}, all brought to the first (together: each to the mean)", sets, SET_WAYS)
     _print_rivals(of_sets)
     _print_stars(of_stars)
     for each in lines.values():
@@ -89,12 +88,15 @@ def _print_ends(held: Held) -> None:
     )
 
 
-def _print_methods(title: str, held: Held, value: Callable[[Line, str, str], float], form: str) -> None:
-    rows = [
-        [kind, *(told(value(line, way, form) for line in lines) if way in lines[0] else "-" for way in METHODS)]
-        for kind, lines in held.items()
-    ]
-    show(title, ("", *METHODS), rows)
+def _print_methods(title: str, held: Held, ways: Sequence[str]) -> None:
+    for what, value in (("Accuracy", _accuracy), ("Barrier", barrier)):
+        for form in FORMS:
+            rows = [
+                [kind, len(lines), *(told(value(line, way, form) for line in lines if way in line) for way in ways)]
+                for kind, lines in held.items()
+                if lines
+            ]
+            show(f"{what} {title}, {form}", ("", "of", *ways), rows)
 
 
 def _print_trends(held: Held) -> None:
@@ -155,21 +157,6 @@ def _print_directions(held: Held) -> None:
             rows.append([kind, way, told(before), told(after), told(100 * (1 - after / before), 1), *aligned])
     head = ("", "method", "distance", "matched", "lowered by, %", "directions", "matched")
     show("Distance of all weights, and agreement of leading singular directions", head, rows)
-
-
-def _print_sets(held: Held) -> None:
-    rows = []
-    for kind, lines in held.items():
-        for way in SET_WAYS:
-            if not lines or way not in lines[0]:
-                continue
-            columns = [
-                told(value(line, way, form) for line in lines) for form in FORMS for value in (_accuracy, barrier)
-            ]
-            rows.append([kind, len(lines), way, *columns])
-    size = max((len(line["key"][1]) for lines in held.values() for line in lines), default=0)
-    head = ("", "sets", "brought to the first by", "accuracy", "barrier", "accuracy, mended", "barrier, mended")
-    show(f"The mean of {size}; disjoint sets", head, rows)
 
 
 def _others(line: Line, way: str, form: str) -> float:
