@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from bench import merging_star, merging_tables, merging_variances
+from bench import merging_star, merging_tables, merging_temperatures, merging_variances
 from bench.common import Lines, options
 from bench.merging_ways import Net, Task, averaged, brought, distance, judged_one, methods_of, require_same, task_of
 from reknit.match.agreement import agreement
@@ -34,6 +34,7 @@ SETS = {
     5: ((2, 3, 12, 4, 5), (6, 7, 14, 13, 15), (8, 9, 16, 10, 11)),
 }
 """Sets of a size share no seed; the first two of a set of three are a pair."""
+PARTS = ("pairs", "sets", "stars", "variances", "temperatures")
 TO_THE_FIRST = ("weights", "activations", "straight-through")
 STEPS = {"mlp": 100, "resnet": 40, "decoder": 60, "llama": 60}
 """Of trained methods; the same at all widths of a family, or a trend could be one of steps."""
@@ -41,14 +42,9 @@ STEPS = {"mlp": 100, "resnet": 40, "decoder": 60, "llama": 60}
 
 def main(argv: Sequence[str]) -> None:
     """Run what has no line, and print the tables."""
-    chosen = options(
-        "merging", argv, pairs=5, steps=0, star_steps=1000, kinds=",".join(KINDS), parts="pairs,sets,stars,variances"
-    )
+    chosen = options("merging", argv, pairs=5, steps=0, star_steps=1000, kinds=",".join(KINDS), parts=",".join(PARTS))
     torch.set_num_threads(chosen.threads)
-    lines = {
-        part: Lines(f"merging_{part}", chosen.fresh, ("match", "solvers", "skeleton"))
-        for part in ("pairs", "sets", "stars", "variances")
-    }
+    lines = {part: Lines(f"merging_{part}", chosen.fresh, ("match", "solvers", "skeleton")) for part in PARTS}
     for kind in chosen.kinds.split(","):
         steps = chosen.steps or STEPS[kind.partition("-")[0]]
         keys: dict[str, list[Any]] = {
@@ -56,12 +52,14 @@ def main(argv: Sequence[str]) -> None:
             "sets": [[kind, list(seeds)] for sets in SETS.values() for seeds in sets],
             "stars": [[kind]],
             "variances": [[kind, list(seeds)] for seeds in PAIRS if kind.startswith("resnet")],
+            "temperatures": [[kind, list(seeds)] for seeds in PAIRS if kind.startswith(("mlp", "resnet"))],
         }
         runs: dict[str, Callable[[Any], dict[str, Any]]] = {
             "pairs": partial(_pair, steps),
             "sets": partial(_set, steps),
             "stars": partial(merging_star.star, chosen.star_steps),
             "variances": merging_variances.variances,
+            "temperatures": merging_temperatures.temperatures,
         }
         for part in chosen.parts.split(",") if chosen.parts else ():
             _run(lines[part], keys[part], runs[part])

@@ -6,6 +6,7 @@ quarter, half and three quarters of the line, and not below zero.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -21,17 +22,20 @@ Held = dict[str, list[Line]]
 FORMS = ("plain", "mended")
 FAMILIES = ("mlp", "resnet")
 SET_WAYS = ("naive", "weights, together", "weights", "activations", "straight-through", "rotation")
+UNTRAINED = ("naive", "weights", "activations")
 STARTS = ("star", "mean", "one seen")
 
 
 def print_all(kinds: Sequence[str], lines: Mapping[str, Lines]) -> None:
     """Everything, of the lines there are of every part."""
-    of_pairs, of_sets, of_stars, of_variances = (
-        _by_kind(lines[part], kinds) for part in ("pairs", "sets", "stars", "variances")
+    of_pairs, of_sets, of_stars, of_variances, of_temperatures = (
+        _by_kind(lines[part], kinds) for part in ("pairs", "sets", "stars", "variances", "temperatures")
     )
     _print_ends(of_pairs)
     _print_methods("half way between two", of_pairs, METHODS)
-    _print_trends(of_pairs)
+    _print_trends("", of_pairs, METHODS[:-1])
+    _print_trends(", every network at its temperature", of_temperatures, UNTRAINED)
+    _print_temperatures(of_temperatures)
     _print_shares(of_pairs)
     _print_variances(of_variances)
     _print_directions(of_pairs)
@@ -99,7 +103,7 @@ def _print_methods(title: str, held: Held, ways: Sequence[str]) -> None:
             show(f"{what} {title}, {form}", ("", "of", *ways), rows)
 
 
-def _print_trends(held: Held) -> None:
+def _print_trends(title: str, held: Held, ways: Sequence[str]) -> None:
     rows = []
     for family in FAMILIES:
         kinds = [kind for kind in held if kind.startswith(family)]
@@ -107,17 +111,28 @@ def _print_trends(held: Held) -> None:
             continue
         widths = np.array([float(kind.partition("-")[2]) for kind in kinds])
         numbers = range(min(len(held[kind]) for kind in kinds))
-        for way in METHODS[:-1]:
-            for form in FORMS:
-                values = np.array([[barrier(held[kind][n], way, form) for kind in kinds] for n in numbers])
-                mean, half = interval(slopes(widths, values))
-                down, steps = falls(values)
-                at = (f"{value:.3f}" for value in values.mean(0)[[0, -1]])
-                rows.append(
-                    [family, way, form, *at, f"{mean:.3f} ± {half:.3f}", f"{down} of {steps}", verdict(mean, half)]
-                )
-    head = ("", "method", "", "narrowest", "widest", "barrier a doubling of width", "steps down", "the barrier")
-    show("Does the barrier fall with width? Slopes over pairs, and steps from one width to the next", head, rows)
+        for way, form in itertools.product(ways, FORMS):
+            values = np.array([[barrier(held[kind][n], way, form) for kind in kinds] for n in numbers])
+            mean, half = interval(slopes(widths, values))
+            down, steps = falls(values)
+            at = " ".join(f"{value:.3f}" for value in values.mean(0))
+            rows.append([family, way, form, at, f"{mean:.3f} ± {half:.3f}", f"{down} of {steps}", verdict(mean, half)])
+    head = ("", "method", "", "at the widths", "a doubling of width", "steps down", "the barrier")
+    show(
+        f"Does the barrier fall with width{title}? Slopes over pairs, and steps from one width to the next", head, rows
+    )
+
+
+def _print_temperatures(held: Held) -> None:
+    rows = [
+        [
+            *(kind, told((each["temperature"] for line in lines for each in line["ends"]), 2)),
+            *(told((line[way][form]["temperature"] for line in lines), 2) for way in UNTRAINED for form in FORMS),
+        ]
+        for kind, lines in held.items()
+    ]
+    head = ("", "alone", *(f"{way}, {form}" for way in UNTRAINED for form in FORMS))
+    show("Temperatures that suit best, half way", head, rows)
 
 
 def _print_shares(held: Held) -> None:
@@ -140,7 +155,7 @@ def _print_variances(held: Held) -> None:
     rows = [
         [kind, way, *(told(line[way][norm] for line in lines) for norm in (0, len(lines[0][way]) // 2, -1))]
         for kind, lines in held.items()
-        for way in ("alone", "naive", "weights", "activations")
+        for way in ("alone", *UNTRAINED)
     ]
     head = ("", "method", "first norm", "middle", "last")
     show("Variance that reaches a norm half way, over the one stored there (the mean of the parents')", head, rows)
