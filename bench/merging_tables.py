@@ -31,19 +31,24 @@ def print_all(kinds: Sequence[str], lines: Mapping[str, Lines]) -> None:
     of_pairs, of_sets, of_stars, of_variances, of_temperatures = (
         _by_kind(lines[part], kinds) for part in ("pairs", "sets", "stars", "variances", "temperatures")
     )
-    _print_ends(of_pairs)
-    _print_methods("half way between two", of_pairs, METHODS)
-    _print_trends("", of_pairs, METHODS[:-1])
-    _print_trends(", every network at its temperature", of_temperatures, UNTRAINED)
-    _print_temperatures(of_temperatures)
-    _print_shares(of_pairs)
-    _print_variances(of_variances)
-    _print_directions(of_pairs)
-    for size in (3, 5):
+    if of_pairs:
+        _print_ends(of_pairs)
+        _print_methods("half way between two", of_pairs, METHODS)
+        _print_trends("", of_pairs, METHODS[:-1])
+        _print_shares(of_pairs)
+        _print_directions(of_pairs)
+    if of_temperatures:
+        _print_trends(", every network at its temperature", of_temperatures, UNTRAINED)
+        _print_temperatures(of_temperatures)
+    if of_variances:
+        _print_variances(of_variances)
+    for size in (3, 5) if of_sets else ():
         sets = {kind: [line for line in held if len(line["key"][1]) == size] for kind, held in of_sets.items()}
         _print_methods(f"of the mean of {size}, all brought to the first (together: each to the mean)", sets, SET_WAYS)
-    _print_rivals(of_sets)
-    _print_stars(of_stars)
+    if of_sets:
+        _print_rivals(of_sets)
+    if of_stars:
+        _print_stars(of_stars)
     for each in lines.values():
         print(f"  {each.codes()}")
 
