@@ -42,9 +42,9 @@ STEPS = {"mlp": 100, "resnet": 40, "decoder": 60, "llama": 60}
 
 def main(argv: Sequence[str]) -> None:
     """Run what has no line, and print the tables."""
-    chosen = options("merging", argv, pairs=5, steps=0, star_steps=1000, kinds=",".join(KINDS), parts=",".join(PARTS))
+    chosen = options("merging", argv, pairs=5, steps=0, star_steps=0, kinds=",".join(KINDS), parts=",".join(PARTS))
     torch.set_num_threads(chosen.threads)
-    other = f"_{chosen.steps}" if chosen.steps else ""
+    other = "".join(f"_{steps}" for steps in (chosen.steps, chosen.star_steps) if steps)
     lines = {part: Lines(f"merging_{part}{other}", chosen.fresh, ("match", "solvers", "skeleton")) for part in PARTS}
     for kind in chosen.kinds.split(","):
         steps = chosen.steps or STEPS[kind.partition("-")[0]]
@@ -58,7 +58,7 @@ def main(argv: Sequence[str]) -> None:
         runs: dict[str, Callable[[Any], dict[str, Any]]] = {
             "pairs": partial(_pair, steps),
             "sets": partial(_set, steps),
-            "stars": partial(merging_star.star, chosen.star_steps),
+            "stars": partial(merging_star.star, chosen.star_steps or merging_star.STEPS),
             "variances": merging_variances.variances,
             "temperatures": merging_temperatures.temperatures,
         }

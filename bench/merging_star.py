@@ -13,6 +13,7 @@ from reknit.match.mending import mended
 from reknit.match.star import StarTraining, train_star
 
 SEEN, UNSEEN = range(2, 10), range(10, 17)
+STEPS = 1000
 PLACES = (0.25, 0.5, 0.75)
 WAYS = ("weights", "activations")
 TEXT_ROWS = 4096

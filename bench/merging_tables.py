@@ -34,6 +34,7 @@ def print_all(kinds: Sequence[str], lines: Mapping[str, Lines]) -> None:
     if of_pairs:
         _print_ends(of_pairs)
         _print_methods("half way between two", of_pairs, METHODS)
+        _print_gains(of_pairs)
         _print_trends("", of_pairs, METHODS[:-1])
         _print_shares(of_pairs)
         _print_directions(of_pairs)
@@ -106,6 +107,20 @@ def _print_methods(title: str, held: Held, ways: Sequence[str]) -> None:
                 if lines
             ]
             show(f"{what} {title}, {form}", ("", "of", *ways), rows)
+
+
+def _print_gains(held: Held) -> None:
+    ways = [way for way in METHODS if way not in ("naive", "weights")]
+    for form in FORMS:
+        rows = [
+            [kind, *(told(_less(line, way, form) for line in lines if way in line) for way in ways)]
+            for kind, lines in held.items()
+        ]
+        show(f"Barrier half way less that of weights, of the same pairs, {form}", ("", *ways), rows)
+
+
+def _less(line: Line, way: str, form: str) -> float:
+    return barrier(line, way, form) - barrier(line, "weights", form)
 
 
 def _print_trends(title: str, held: Held, ways: Sequence[str]) -> None:
@@ -204,15 +219,17 @@ def _print_rivals(held: Held) -> None:
 def _print_stars(held: Held) -> None:
     rows, barriers = [], []
     for kind, (line, *_) in held.items():
-        alone = [told(each["accuracy"] for each in line["unseen"])]
-        rows.append([kind, line["steps"], *(f"{line[which]['accuracy']:.3f}" for which in ("star", "mean")), *alone])
+        own = [f"{line[which][what]:.3f}" for which in ("star", "mean") for what in ("accuracy", "loss")]
+        alone = [told(each[what] for each in line["unseen"]) for what in ("accuracy", "loss")]
+        rows.append([kind, line["steps"], *own, *alone])
         for form in line["to seen"][0]:
             seen = told((each[form] for each in line["to seen"]), 4)
             for way in line["to unseen"]["star"]:
                 found = [np.array([each[form] for each in line["to unseen"][start][way]]) for start in STARTS]
                 less = told(found[0] - found[2], 4)
                 barriers.append([kind, way, form, seen, *(told(each, 4) for each in found), less])
-    show("Stars of eight networks: accuracy", ("", "steps", "star", "mean of eight", "unseen"), rows)
+    head: tuple[str, ...] = ("", "steps", "star", "its loss", "mean of eight", "its loss", "unseen", "their loss")
+    show("Stars of eight networks: accuracy and loss", head, rows)
     head = (
         "",
         "unseen brought by",
