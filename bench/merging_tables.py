@@ -34,7 +34,7 @@ def print_all(kinds: Sequence[str], lines: Mapping[str, Lines]) -> None:
     if of_pairs:
         _print_ends(of_pairs)
         _print_methods("half way between two", of_pairs, METHODS)
-        _print_gains(of_pairs)
+        _print_gains("half way", of_pairs, METHODS)
         _print_trends("", of_pairs, METHODS[:-1])
         _print_shares(of_pairs)
         _print_directions(of_pairs)
@@ -46,6 +46,7 @@ def print_all(kinds: Sequence[str], lines: Mapping[str, Lines]) -> None:
     for size in (3, 5) if of_sets else ():
         sets = {kind: [line for line in held if len(line["key"][1]) == size] for kind, held in of_sets.items()}
         _print_methods(f"of the mean of {size}, all brought to the first (together: each to the mean)", sets, SET_WAYS)
+        _print_gains(f"of the mean of {size}", sets, SET_WAYS)
     if of_sets:
         _print_rivals(of_sets)
     if of_stars:
@@ -109,14 +110,15 @@ def _print_methods(title: str, held: Held, ways: Sequence[str]) -> None:
             show(f"{what} {title}, {form}", ("", "of", *ways), rows)
 
 
-def _print_gains(held: Held) -> None:
-    ways = [way for way in METHODS if way not in ("naive", "weights")]
+def _print_gains(title: str, held: Held, every: Sequence[str]) -> None:
+    ways = [way for way in every if way not in ("naive", "weights")]
     for form in FORMS:
         rows = [
             [kind, *(told(_less(line, way, form) for line in lines if way in line) for way in ways)]
             for kind, lines in held.items()
+            if lines
         ]
-        show(f"Barrier half way less that of weights, of the same pairs, {form}", ("", *ways), rows)
+        show(f"Barrier {title} less that of weights, of the same networks, {form}", ("", *ways), rows)
 
 
 def _less(line: Line, way: str, form: str) -> float:
