@@ -26,7 +26,7 @@ from reknit.match.many import match_many
 KINDS = (
     *("mlp-64", "mlp-128", "mlp-256", "mlp-512"),
     *("resnet-8", "resnet-16", "resnet-32", "resnet-48"),
-    *("decoder-64", "llama-64"),
+    "decoder-64",
 )
 PAIRS = ((2, 3), (4, 5), (6, 7), (8, 9), (10, 11))
 SETS = {
