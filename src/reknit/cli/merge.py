@@ -25,7 +25,9 @@ def merge(
     ],
     data: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="An npz file with inputs: for foresight, statistics, activations."),
+        typer.Option(
+            metavar="FILE", help="An npz file: inputs for foresight, statistics, activations; targets to measure."
+        ),
     ] = None,
     method: Annotated[
         str, typer.Option(metavar="NAME", help="weights, activations, rotation, straight-through, sinkhorn or none.")

@@ -41,7 +41,7 @@ class Merge:
         verdict: ``consistent`` if it should work, ``failed`` if it should not, or if an aligned parent changed its
             function; ``ambiguous`` if nothing can be said.
         reason: one sentence.
-        preflight: the foreseen barrier and the layers that conflict.
+        preflight: the foreseen barrier, the measured one where there are targets, the layers that conflict.
         same: of every network but the first, the proof that alignment left its function as it was.
         mended: what was set right after averaging, in words.
         notes: what the user should know of, in sentences.
@@ -111,8 +111,8 @@ def merge(
         networks: checkpoints of one architecture, two or more; they stay as they are. The first one's basis is used.
         like: the skeleton of all.
         data: an npz file with ``inputs`` from where the network is to work; foresight, statistics and the method
-            ``activations`` need them. Targets are looked at by what trains alone: ``straight-through``, ``sinkhorn``
-            and the star; otherwise only whether they are classes or numbers.
+            ``activations`` need them. ``targets`` beside them are trained on by ``straight-through``, ``sinkhorn`` and
+            the star; otherwise the loss is measured with them, on rows that statistics were not set right on.
         method: how they are aligned (see ``align``), or ``none``.
         weights: share of each network; None: equal.
         by_slot: pattern of slots -> other shares.
@@ -171,7 +171,7 @@ def merge(
         tensors = average(parents, shares, by_slot)
     else:
         parents, tensors = _star(pair, samples, star, seed, told)
-    merged = _looked_at(pair, parents, tensors, samples, run, mend=mend)
+    merged = _looked_at(pair, parents, tensors, samples, run, mend=mend, trained_on=bool(trains))
     if out is not None and not plan:
         merged.save(out, force=force, anyway=anyway)
     return merged
@@ -238,8 +238,12 @@ def _looked_at(
     run: Mapping[str, Any],
     *,
     mend: bool,
+    trained_on: bool,
 ) -> Merge:
-    """The average, mended where there are inputs (a star is as it was trained), what is foreseen of it, the proofs."""
+    """The average, mended where there are inputs (a star is as it was trained), what is foreseen of it, the proofs.
+
+    With ``trained_on`` the method has seen the targets, and nothing is measured with them.
+    """
     from reknit.match.computing import compare
     from reknit.match.mending import mended, what_is_mended
     from reknit.match.preflight import preflight
@@ -248,12 +252,14 @@ def _looked_at(
     trained, same_weights = run["star"] is not None, _all_equal(parents)
     known, kept = samples, samples
     said = "BatchNorm statistics" if trained and has_statistics(pair.computer) else "nothing"
-    if mend and not samples.drawn and not trained and not same_weights:
+    mends = mend and not samples.drawn and not trained and not same_weights
+    if mends:
         known, kept = _halves(samples, run["seed"])
         channels = not run["by_slot"]  # with shares by layer there is no one mean of the parents' channels
         tensors = mended(pair.computer, tensors, parents, run["weights"], known, channels=channels)
         said = what_is_mended(pair.computer, channels=channels)
-    ahead = preflight(pair.computer, tensors, parents, run["weights"], kept, answers=run["answers"])
+    seen = "they were trained on" if trained_on else "all rows were mended on" if known is kept and mends else ""
+    ahead = preflight(pair.computer, tensors, parents, run["weights"], kept, answers=run["answers"], unusable=seen)
     moved = [(each.tensors, parent) for each, parent in zip(pair.networks, parents, strict=True)][0 if trained else 1 :]
     same = tuple(compare(pair.computer, *each, samples) for each in moved if each[0] is not each[1])
     verdict, reason = VERDICTS[ahead.outlook], ahead.reason
