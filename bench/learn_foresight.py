@@ -110,7 +110,7 @@ def main(argv: list[str]) -> None:
     given = options("learn_foresight", argv, out="")
     torch.set_num_threads(given.threads)
     lines = Lines("learn_foresight", given.fresh, ("match", "skeleton", "solvers"))
-    keys = sorted(([name, number] for name, count in PAIRS.items() for number in range(count)), key=lambda key: key[1])
+    keys = sorted(((name, number) for name, count in PAIRS.items() for number in range(count)), key=lambda key: key[1])
     found = list(lines.each(keys, lambda key: merges(*key)))
     factors = {name: smallest_factor(said_of(found, sources)) for name, sources in SOURCES.items()}
     tell(found, factors)

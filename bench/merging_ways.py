@@ -14,7 +14,7 @@ from bench import rotation
 from bench.merge_nets import Kind, computer_of, kind_of, trained
 from reknit.match.activation_matching import match_activations
 from reknit.match.averages import average
-from reknit.match.computing import Computer, compare
+from reknit.match.computing import Computer, same_function
 from reknit.match.judging import judged
 from reknit.match.mending import mended
 from reknit.match.rotation_matching import match_rotations
@@ -115,7 +115,7 @@ def moved_by(method: str, task: Task, left: Net, right: Net, steps: int = 0) -> 
 
 def require_same(task: Task, net: Net, moved: Net) -> None:
     """Stop if an aligned network computes something else."""
-    same = compare(task.computer, net, moved, task.kind.judged.some(slice(None, 64)))
+    same = same_function(task.computer, net, moved, task.kind.judged.some(slice(None, 64)))
     assert same.holds, f"{task.name}: an aligned network is {same.largest:.2g} off"
 
 

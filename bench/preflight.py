@@ -56,8 +56,8 @@ Net = dict[str, np.ndarray]
 def collected(first: int, pairs: int, names: Sequence[str] = KINDS, *, again: bool = False) -> tuple[list[Line], Lines]:
     """The merges of every pair of the rings that begin with this seed."""
     lines = Lines(f"preflight-{first}", again, ("match", "skeleton", "solvers"))
-    keys = [[name, number] for name in names for number in range(pairs)]
-    return list(lines.each(keys, lambda key: merges(*key, first))), lines
+    keys = [(name, number) for name in names for number in range(pairs)]
+    return list(lines.each(keys, lambda key: merges(key[0], key[1], first))), lines
 
 
 def merges(name: str, number: int, first: int) -> Line:

@@ -9,6 +9,7 @@
     align      a network in the basis of another, computing what it computed
     merge      networks in one basis, averaged, with what is foreseen of it
     path       loss along the line between two networks
+    compare    how alike two networks are: answers, representations, weights
 
 The verbs are read when they are first used: ``import reknit`` alone loads neither torch nor polars.
 """
@@ -32,6 +33,7 @@ if _typing.TYPE_CHECKING:
     from reknit.assembly.verify import verify
     from reknit.containers.inspect import inspect
     from reknit.match.align import Alignment, align
+    from reknit.match.compare import Comparison, compare
     from reknit.match.merge import Merge, merge
     from reknit.match.path import Path, path
     from reknit.puzzle.verb import drop
@@ -44,6 +46,7 @@ __version__ = "0.1.0"
 __all__ = [
     "Alignment",
     "Assembly",
+    "Comparison",
     "ContainerError",
     "InputError",
     "Merge",
@@ -57,6 +60,7 @@ __all__ = [
     "__version__",
     "align",
     "assemble",
+    "compare",
     "couple",
     "drop",
     "inspect",
@@ -73,6 +77,8 @@ _HOMES = {
     "Assembly": ("reknit.assembly.result", "Assembly"),
     "Wiring": ("reknit.wiring.result", "Wiring"),
     "assemble": ("reknit.assembly.verb", "assemble"),
+    "Comparison": ("reknit.match.compare", "Comparison"),
+    "compare": ("reknit.match.compare", "compare"),
     "couple": ("reknit.skeleton.verb", "couple"),
     "drop": ("reknit.puzzle.verb", "drop"),
     "inspect": ("reknit.containers.inspect", "inspect"),

@@ -11,7 +11,7 @@ from reknit import align, merge
 from reknit.cli import main
 from reknit.errors import OutputError, UsageError
 from reknit.match.asking import answers_to_noise
-from reknit.match.computing import compare
+from reknit.match.computing import same_function
 from reknit.match.rotation_matching import RotationOptions, match_rotations, nearest
 from reknit.match.turned_basis import TurnedBasis
 from reknit.skeleton.rotation import Rotation
@@ -52,11 +52,11 @@ def test_what_is_planted_is_undone(name, dtype, near):
     left = random_tensors(runner.skeleton, 0, dtype)
     right = planted(NETS[name], left, 1)
     assert largest_difference(left, right) > 1
-    assert compare(runner, left, right, asked_of).holds
+    assert same_function(runner, left, right, asked_of).holds
     found = match_rotations(runner, left, right)
     back = found.basis.apply(right)
     assert largest_difference(left, back) < near
-    assert compare(runner, right, back, asked_of).holds
+    assert same_function(runner, right, back, asked_of).holds
     assert found.settled
 
 
@@ -69,7 +69,7 @@ def test_a_network_matched_with_itself_stays_and_others_come_nearer():
     assert again.objective >= found.objective - 1e-6 * found.objective
     permuted = match_rotations(runner, left, right, options=RotationOptions(heads=False))
     assert found.objective > permuted.objective > 0
-    assert compare(runner, right, found.basis.apply(right), samples(LIKES["llama"])).holds
+    assert same_function(runner, right, found.basis.apply(right), samples(LIKES["llama"])).holds
 
 
 @pytest.mark.parametrize("keeps_ones", [False, True])

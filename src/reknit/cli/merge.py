@@ -56,7 +56,14 @@ def merge(
     answers: Annotated[
         str | None, typer.Option(metavar="classes|numbers", help="How answers are read; by their shape where not told.")
     ] = None,
-    no_mend: Annotated[bool, typer.Option("--no-mend", help="Leave statistics as averaging leaves them.")] = False,
+    mend: Annotated[
+        str,
+        typer.Option(
+            metavar="RULE",
+            help="How statistics are set right: parents (channels vary as theirs do), batch (estimated again) or none.",
+        ),
+    ] = "parents",
+    no_mend: Annotated[bool, typer.Option("--no-mend", help="The same as --mend none.")] = False,
     example: Annotated[
         str | None,
         typer.Option("--input", metavar="SHAPE", help="Example input of the skeleton: 1x3x224x224, int:1x16."),
@@ -84,7 +91,7 @@ def merge(
             method=method,
             weights=None if weights is None else _numbers(weights, "--weights"),
             by_slot=dict(_layer(each) for each in layer or ()),
-            mend=not no_mend,
+            mend="none" if no_mend else mend,
             answers=answers,
             decay=decay,
             steps=None if steps is None else [int(step) for step in _numbers(steps, "--steps")],

@@ -29,6 +29,13 @@ def path(
     ] = None,
     places: Annotated[int, typer.Option(help="Places on the line, ends included.")] = 11,
     layers: Annotated[bool, typer.Option("--layers", help="Average each layer on its own too.")] = False,
+    mend: Annotated[
+        str,
+        typer.Option(
+            metavar="RULE",
+            help="How statistics are set right: parents (channels vary as theirs do), batch (estimated again) or none.",
+        ),
+    ] = "parents",
     seed: Annotated[int, typer.Option(help="The same seed gives the same answer.")] = 0,
     report: Annotated[Path | None, typer.Option(metavar="FILE.html", help="Draw it.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace what is there.")] = False,
@@ -47,6 +54,7 @@ def path(
             input=example,
             places=places,
             layers=layers,
+            mend=mend,
             seed=seed,
             report=report,
             force=force,

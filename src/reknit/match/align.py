@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +12,7 @@ import numpy as np
 from reknit import __version__
 from reknit.errors import OutputError
 from reknit.match.agreement import TensorAgreement, agreement
+from reknit.match.clock import Clock
 from reknit.match.finding import AlignOptions, Basis, found_symmetry
 from reknit.match.methods import find_method
 from reknit.match.networks import Network, write_network
@@ -168,7 +168,7 @@ def align(
     if out is not None:
         check_free(out, (first, second, data, like), force=force)
     told = progress or (lambda _: None)
-    clock = _Clock()
+    clock = Clock()
     told("reading")
     pair = open_networks((first, second), options.like, options.input_shape)
     asked = find_method(method)
@@ -181,9 +181,9 @@ def align(
     if isinstance(symmetry, Symmetry) and any(dtype in HALVES for dtype in pair.networks[1].dtypes.values()):
         symmetry = symmetry.in_powers_of_two()
     aligned = symmetry.apply(dict(pair.networks[1].tensors))
-    from reknit.match.computing import compare
+    from reknit.match.computing import same_function
 
-    same = compare(pair.computer, pair.networks[1].tensors, aligned, samples)
+    same = same_function(pair.computer, pair.networks[1].tensors, aligned, samples)
     clock.stop("prove")
     found = _written_up(pair, options, symmetry, objective, same, aligned, clock.seconds)
     if out is not None:
@@ -230,16 +230,3 @@ def _written_up(
         aligned,
         source,
     )
-
-
-class _Clock:
-    """Seconds per stage."""
-
-    def __init__(self) -> None:
-        self.seconds: dict[str, float] = {}
-        self._last = time.perf_counter()
-
-    def stop(self, stage: str) -> None:
-        now = time.perf_counter()
-        self.seconds[stage] = now - self._last
-        self._last = now

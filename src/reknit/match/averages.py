@@ -25,22 +25,40 @@ def average(
     Raises:
         UsageError: shares are too few, negative or do not sum to one, or a pattern fits no slot.
     """
-    patterns = {pattern: _checked(each, len(networks), pattern) for pattern, each in (by_slot or {}).items()}
-    usual = _checked(shares, len(networks), "--weights")
-    for pattern in patterns:
-        if not fnmatch.filter(networks[0], pattern):
-            raise UsageError("it fits no slot", pattern, "See reknit couple for the slots")
+    of_slot = shares_of(list(networks[0]), len(networks), shares, by_slot)
     found = {}
     for slot, first in networks[0].items():
-        used = usual
-        for pattern, each in patterns.items():
-            used = each if fnmatch.fnmatchcase(slot, pattern) else used
         others = [other[slot] for other in networks[1:] if slot in other]
         if first.dtype.kind != "f" or all(np.array_equal(first, other) for other in others):
             found[slot] = first
             continue
-        total = sum(share * other[slot].astype(np.float64) for share, other in zip(used, networks, strict=True))
+        pairs = zip(of_slot[slot], networks, strict=True)
+        total = sum(share * network[slot].astype(np.float64) for share, network in pairs)
         found[slot] = np.asarray(total).astype(first.dtype)
+    return found
+
+
+def shares_of(
+    slots: Sequence[str], count: int, shares: Sequence[float], by_slot: Mapping[str, Sequence[float]] | None = None
+) -> dict[str, tuple[float, ...]]:
+    """The shares of each slot.
+
+    Args:
+        slots: all there are.
+        count: of networks.
+        shares: of each network; they sum to one.
+        by_slot: pattern of slots (``*`` for any) -> other shares; of several that fit the last one counts.
+
+    Raises:
+        UsageError: shares are too few, negative or do not sum to one, or a pattern fits no slot.
+    """
+    patterns = {pattern: _checked(each, count, pattern) for pattern, each in (by_slot or {}).items()}
+    found = dict.fromkeys(slots, _checked(shares, count, "--weights"))
+    for pattern, each in patterns.items():
+        fitting = [slot for slot in slots if fnmatch.fnmatchcase(slot, pattern)]
+        if not fitting:
+            raise UsageError("it fits no slot", pattern, "See reknit couple for the slots")
+        found |= dict.fromkeys(fitting, each)
     return found
 
 

@@ -14,6 +14,7 @@ from reknit.errors import OutputError, UsageError
 from reknit.match.averages import average
 from reknit.match.finding import AlignOptions, Basis, found_symmetry
 from reknit.match.many import match_many
+from reknit.match.mend_rules import find_rule
 from reknit.match.methods import find_method
 from reknit.match.networks import Network, write_network
 from reknit.match.pairs import Pair, check_free, open_networks
@@ -21,7 +22,8 @@ from reknit.skeleton.symmetry import Symmetry
 
 if TYPE_CHECKING:
     from reknit.match.computing import SameFunction
-    from reknit.match.preflight import Outlook, Preflight
+    from reknit.match.foresight_margin import Outlook
+    from reknit.match.preflight import Preflight
     from reknit.match.samples import Samples
 
 Verdict = Literal["consistent", "ambiguous", "failed"]
@@ -94,7 +96,7 @@ def merge(
     by_slot: Mapping[str, Sequence[float]] | None = None,
     decay: str | None = None,
     steps: Sequence[int] | None = None,
-    mend: bool = True,
+    mend: str | bool = True,
     answers: str | None = None,
     star: int | None = None,
     input: str | None = None,  # noqa: A002  the word of the command line
@@ -119,7 +121,8 @@ def merge(
         decay: the networks are checkpoints of one run, in their order, and are averaged as if the learning rate had
             decayed so (``match.wsm``): ``linear``, ``cosine``, ``1-sqrt`` or ``inverse-sqrt``. Nothing is aligned.
         steps: at which steps the checkpoints were taken; None: evenly spaced.
-        mend: whether statistics are set right, where there are inputs.
+        mend: by which rule statistics are set right where there are inputs (``match.mend_rules``): ``parents``,
+            ``batch`` or ``none``; True: ``parents``, False: ``none``.
         answers: ``classes`` or ``numbers``: how answers are read for what is foreseen; None: by the shape, and the
             reason says how.
         star: train a star model in so many steps (``match.star``) instead of averaging; None: average.
@@ -139,6 +142,7 @@ def merge(
         raise UsageError("one network cannot be merged", "", "Give two or more")
     if answers not in (None, "classes", "numbers"):
         raise UsageError(f"answers are not read as {answers!r}", "--answers", "Choose one of classes, numbers")
+    rule = find_rule(mend)
     if star is not None:
         _check_star(method, weights, by_slot)
     if decay is not None or steps is not None:
@@ -160,6 +164,7 @@ def merge(
         "by_slot": {pattern: list(each) for pattern, each in (by_slot or {}).items()},
         "star": star,
         "answers": answers,
+        "mend": rule or "none",
         "seed": seed,
         "version": __version__,
     }
@@ -171,7 +176,7 @@ def merge(
         tensors = average(parents, shares, by_slot)
     else:
         parents, tensors = _star(pair, samples, star, seed, told)
-    merged = _looked_at(pair, parents, tensors, samples, run, mend=mend, trained_on=bool(trains))
+    merged = _looked_at(pair, parents, tensors, samples, run, trained_on=bool(trains))
     if out is not None and not plan:
         merged.save(out, force=force, anyway=anyway)
     return merged
@@ -237,14 +242,13 @@ def _looked_at(
     samples: Samples,
     run: Mapping[str, Any],
     *,
-    mend: bool,
     trained_on: bool,
 ) -> Merge:
     """The average, mended where there are inputs (a star is as it was trained), what is foreseen of it, the proofs.
 
     With ``trained_on`` the method has seen the targets, and nothing is measured with them.
     """
-    from reknit.match.computing import compare
+    from reknit.match.computing import same_function
     from reknit.match.mending import mended, what_is_mended
     from reknit.match.preflight import preflight
     from reknit.match.statistics import has_statistics
@@ -252,16 +256,16 @@ def _looked_at(
     trained, same_weights = run["star"] is not None, _all_equal(parents)
     known, kept = samples, samples
     said = "BatchNorm statistics" if trained and has_statistics(pair.computer) else "nothing"
-    mends = mend and not samples.drawn and not trained and not same_weights
-    if mends:
+    rule = None if samples.drawn or trained or same_weights else find_rule(run["mend"])
+    if rule is not None:
         known, kept = _halves(samples, run["seed"])
-        channels = not run["by_slot"]  # with shares by layer there is no one mean of the parents' channels
-        tensors = mended(pair.computer, tensors, parents, run["weights"], known, channels=channels)
-        said = what_is_mended(pair.computer, channels=channels)
-    seen = "they were trained on" if trained_on else "all rows were mended on" if known is kept and mends else ""
+        by_slot = run["by_slot"]
+        tensors = mended(pair.computer, tensors, parents, run["weights"], known, by_slot=by_slot, rule=rule)
+        said = what_is_mended(pair.computer, channels=not by_slot, rule=rule)
+    seen = "they were trained on" if trained_on else "all rows were mended on" if rule and known is kept else ""
     ahead = preflight(pair.computer, tensors, parents, run["weights"], kept, answers=run["answers"], unusable=seen)
     moved = [(each.tensors, parent) for each, parent in zip(pair.networks, parents, strict=True)][0 if trained else 1 :]
-    same = tuple(compare(pair.computer, *each, samples) for each in moved if each[0] is not each[1])
+    same = tuple(same_function(pair.computer, *each, samples) for each in moved if each[0] is not each[1])
     verdict, reason = VERDICTS[ahead.outlook], ahead.reason
     if not all(each.holds for each in same):
         verdict, reason = "failed", "a network would compute something else after alignment"
