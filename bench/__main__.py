@@ -12,6 +12,7 @@ BENCHES = (
     "rotation",
     *("wsm", "tree_ensembles", "representations", "laftr", "alike"),
     *("preflight", "published_merges", "mending_rules", "matched_channels", "matching_speed"),
+    "streaming",
 )
 
 
