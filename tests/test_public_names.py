@@ -9,7 +9,7 @@ import pytest
 
 import reknit
 
-VERBS = ("align", "assemble", "compare", "couple", "drop", "inspect", "load", "merge", "path", "verify")
+VERBS = ("align", "assemble", "compare", "couple", "drop", "inspect", "launder", "load", "merge", "path", "verify")
 HEAVY = ("torch", "polars", "plotly", "numpy", "scipy", "sklearn", "safetensors", "typer", "rich", "logging")
 
 

@@ -10,6 +10,7 @@
     merge      networks in one basis, averaged, with what is foreseen of it
     path       loss along the line between two networks
     compare    how alike two networks are: answers, representations, weights
+    launder    a checkpoint made from another by changes that keep its function, or nearly, with a key of all
 
 The verbs are read when they are first used: ``import reknit`` alone loads neither torch nor polars.
 """
@@ -31,6 +32,7 @@ if _typing.TYPE_CHECKING:
     from reknit.assembly.result import Assembly
     from reknit.assembly.verb import assemble
     from reknit.assembly.verify import verify
+    from reknit.changes.launder import Laundering, launder
     from reknit.containers.inspect import inspect
     from reknit.match.align import Alignment, align
     from reknit.match.compare import Comparison, compare
@@ -49,6 +51,7 @@ __all__ = [
     "Comparison",
     "ContainerError",
     "InputError",
+    "Laundering",
     "Merge",
     "OutputError",
     "Path",
@@ -64,6 +67,7 @@ __all__ = [
     "couple",
     "drop",
     "inspect",
+    "launder",
     "load",
     "merge",
     "path",
@@ -82,6 +86,8 @@ _HOMES = {
     "couple": ("reknit.skeleton.verb", "couple"),
     "drop": ("reknit.puzzle.verb", "drop"),
     "inspect": ("reknit.containers.inspect", "inspect"),
+    "Laundering": ("reknit.changes.launder", "Laundering"),
+    "launder": ("reknit.changes.launder", "launder"),
     "merge": ("reknit.match.merge", "merge"),
     "path": ("reknit.match.path", "path"),
     "Merge": ("reknit.match.merge", "Merge"),

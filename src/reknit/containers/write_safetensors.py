@@ -32,10 +32,21 @@ def write_safetensors(path: str | Path, described: Described, numbers: Numbers, 
     Raises:
         OutputError: the format has no such dtype, something is there and ``force`` is off, or it cannot be written.
     """
-    write_file(path, _parts(path, described, numbers), force=force)
+    write_file(path, safetensors_parts(path, described, numbers), force=force)
 
 
-def _parts(path: str | Path, described: Described, numbers: Numbers) -> Iterator[bytes | memoryview]:
+def safetensors_parts(
+    path: str | Path, described: Described, numbers: Numbers, *, by_name: bool = True
+) -> Iterator[bytes | memoryview]:
+    """The content of a file, part by part; see ``write_safetensors``.
+
+    Args:
+        path: for the words of an error.
+        described: key -> dtype and shape.
+        numbers: the bytes of a key.
+        by_name: sorted as the format's own library has it; else the header keeps the order given, and so do the
+            numbers, but for wide ones that go before narrow ones.
+    """
     sizes, names = {}, {dtype: name for name, dtype in DTYPE_NAMES.items()}
     for key, (dtype, shape) in described.items():
         if dtype not in names:
@@ -44,12 +55,14 @@ def _parts(path: str | Path, described: Described, numbers: Numbers) -> Iterator
         for length in shape:
             size *= length
         sizes[key] = size
-    order = sorted(described, key=lambda key: (-NUMPY_DTYPES[described[key][0]].itemsize, key))
+    order = sorted(described) if by_name else list(described)
+    order.sort(key=lambda key: -NUMPY_DTYPES[described[key][0]].itemsize)
     header, at = {}, 0
     for key in order:
         dtype, shape = described[key]
         header[key] = {"dtype": names[dtype], "shape": list(shape), "data_offsets": [at, at + sizes[key]]}
         at += sizes[key]
+    header = {key: header[key] for key in (order if by_name else described)}
     text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
     text += b" " * (-len(text) % 8)
     yield len(text).to_bytes(8, "little") + text

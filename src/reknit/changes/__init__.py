@@ -1,0 +1,1 @@
+"""What changed between two checkpoints: changes made on purpose, with a key (``launder``), and changes named."""
