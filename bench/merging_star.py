@@ -17,7 +17,7 @@ STEPS = 1000
 PLACES = (0.25, 0.5, 0.75)
 WAYS = ("weights", "activations")
 TEXT_ROWS = 4096
-"""A star is trained: the 96 rows that units are matched by would be learned by heart."""
+"""A star is trained: the 96 rows that units are matched by are few for that."""
 
 
 def star(steps: int, key: Any) -> dict[str, Any]:
