@@ -70,4 +70,4 @@ def _forms(task: Task, parents: Sequence[Net], shares: Sequence[float]) -> dict[
     plain = average(parents, shares)
     if task.name.startswith(TEXT):
         return {"plain": plain}
-    return {"plain": plain, "mended": mended(task.computer, plain, parents, shares, task.kind.known)}
+    return {"plain": plain, "mended": mended(task.computer, plain, parents, shares, task.kind.known, rule="batch")}

@@ -31,7 +31,7 @@ def temperatures(key: Any) -> dict[str, Any]:
     for way in WAYS:
         parents = [task.net(left), brought(way, name, left, right, 0).moved]
         plain = average(parents, HALF)
-        again = mended(task.computer, plain, parents, HALF, task.kind.known)
+        again = mended(task.computer, plain, parents, HALF, task.kind.known, rule="batch")
         line[way] = {"plain": tempered(task, plain), "mended": tempered(task, again)}
     return line
 

@@ -123,7 +123,7 @@ def averaged(task: Task, parents: Sequence[Net]) -> dict[str, Any]:
     """Loss and accuracy of the mean of some networks, as it is and mended."""
     shares = [1 / len(parents)] * len(parents)
     mean = average(parents, shares)
-    again = mended(task.computer, mean, parents, shares, task.kind.known)
+    again = mended(task.computer, mean, parents, shares, task.kind.known, rule="batch")
     return {"plain": judged_one(task, mean), "mended": judged_one(task, again)}
 
 
