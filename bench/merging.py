@@ -23,7 +23,7 @@ from bench.merge_nets import computer_of, kind_of, pair_of, trained
 from reknit.match.activation_matching import match_activations
 from reknit.match.agreement import agreement
 from reknit.match.averages import average
-from reknit.match.computing import compare
+from reknit.match.computing import same_function
 from reknit.match.judging import judged
 from reknit.match.many import match_many
 from reknit.match.mending import mended
@@ -174,7 +174,7 @@ def _judged(name: str, net: Net) -> dict[str, float]:
 
 def _require_same(name: str, net: Net, moved: Net) -> None:
     """Stop if an aligned network computes something else."""
-    same = compare(computer_of(name), net, moved, kind_of(name).judged.some(slice(None, 64)))
+    same = same_function(computer_of(name), net, moved, kind_of(name).judged.some(slice(None, 64)))
     assert same.holds, f"{name}: an aligned network is {same.largest:.2g} off"
 
 

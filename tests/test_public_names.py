@@ -9,7 +9,20 @@ import pytest
 
 import reknit
 
-VERBS = ("align", "assemble", "couple", "diff", "drop", "inspect", "launder", "load", "merge", "path", "verify")
+VERBS = (
+    "align",
+    "assemble",
+    "compare",
+    "couple",
+    "diff",
+    "drop",
+    "inspect",
+    "launder",
+    "load",
+    "merge",
+    "path",
+    "verify",
+)
 HEAVY = ("torch", "polars", "plotly", "numpy", "scipy", "sklearn", "safetensors", "typer", "rich", "logging")
 
 

@@ -9,6 +9,7 @@
     align      a network in the basis of another, computing what it computed
     merge      networks in one basis, averaged, with what is foreseen of it
     path       loss along the line between two networks
+    compare    how alike two networks are: answers, representations, weights
     diff       what makes one checkpoint of another, layer by layer, each change by its name
     launder    a checkpoint made from another by changes that keep its function, or nearly, with a key of all
 
@@ -37,6 +38,7 @@ if _typing.TYPE_CHECKING:
     from reknit.changes.launder import Laundering, launder
     from reknit.containers.inspect import inspect
     from reknit.match.align import Alignment, align
+    from reknit.match.compare import Comparison, compare
     from reknit.match.merge import Merge, merge
     from reknit.match.path import Path, path
     from reknit.puzzle.verb import drop
@@ -49,6 +51,7 @@ __version__ = "0.1.0"
 __all__ = [
     "Alignment",
     "Assembly",
+    "Comparison",
     "ContainerError",
     "Diff",
     "InputError",
@@ -64,6 +67,7 @@ __all__ = [
     "__version__",
     "align",
     "assemble",
+    "compare",
     "couple",
     "diff",
     "drop",
@@ -82,6 +86,8 @@ _HOMES = {
     "Assembly": ("reknit.assembly.result", "Assembly"),
     "Wiring": ("reknit.wiring.result", "Wiring"),
     "assemble": ("reknit.assembly.verb", "assemble"),
+    "Comparison": ("reknit.match.compare", "Comparison"),
+    "compare": ("reknit.match.compare", "compare"),
     "couple": ("reknit.skeleton.verb", "couple"),
     "Diff": ("reknit.changes.found", "Diff"),
     "diff": ("reknit.changes.diff", "diff"),

@@ -18,6 +18,7 @@ import typer
 from reknit import __version__
 from reknit.cli.align import align
 from reknit.cli.assemble import assemble
+from reknit.cli.compare import compare
 from reknit.cli.couple import couple
 from reknit.cli.diff import diff
 from reknit.cli.drop import drop
@@ -35,7 +36,10 @@ BROKEN_PIPE = 128 + 13  # as the shell has it for SIGPIPE
 ClickUsageError: type[Exception] = typer.BadParameter.__bases__[0]
 
 app = typer.Typer(name="reknit", add_completion=False, pretty_exceptions_enable=False)
-VERBS = {verb.__name__: verb for verb in (drop, inspect, couple, assemble, verify, align, merge, path, launder, diff)}
+VERBS = {
+    verb.__name__: verb
+    for verb in (drop, inspect, couple, assemble, verify, align, merge, path, compare, launder, diff)
+}
 for verb in VERBS.values():
     app.command()(verb)
 
