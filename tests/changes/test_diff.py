@@ -163,6 +163,7 @@ def test_what_only_one_file_has_is_said(tmp_path):
     }
 
 
+@pytest.mark.slow
 def test_a_rotation_is_found_with_a_skeleton(tmp_path):
     from changes.laundered_nets import LIKE as LIKES
     from changes.laundered_nets import checkpoint
