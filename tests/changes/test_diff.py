@@ -112,6 +112,13 @@ def test_networks_that_were_drawn_apart_are_unrelated(tmp_path_factory, seed):
     assert "unrelated" in found.sentence
 
 
+def test_columns_of_one_size_in_both_make_no_drift(tmp_path):
+    rng = np.random.default_rng(0)
+    sizes = np.exp(rng.standard_normal(48))  # as inputs of different strength leave them in every network
+    one, other = ((rng.standard_normal((32, 48)) * sizes).astype(np.float32) for _ in range(2))
+    assert kinds(diff(saved(tmp_path, "a", {"w": one}), saved(tmp_path, "b", {"w": other}))) == {"unrelated"}
+
+
 def test_of_one_layer_replaced_nothing_is_said_and_the_others_are_identical(tmp_path):
     tensors = drawn()
     a = saved(tmp_path, "a", tensors)
@@ -163,6 +170,7 @@ def test_what_only_one_file_has_is_said(tmp_path):
     }
 
 
+@pytest.mark.slow
 def test_a_rotation_is_found_with_a_skeleton(tmp_path):
     from changes.laundered_nets import LIKE as LIKES
     from changes.laundered_nets import checkpoint

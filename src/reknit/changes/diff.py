@@ -23,6 +23,8 @@ from reknit.changes.weights import Weights, weights_of
 from reknit.containers.tensors import read_tensors
 from reknit.match.pairs import check_free
 
+SOME = 0.25
+"""Share of matrices that are related from which no other one is called unrelated; a table may be the same in all."""
 MOST_EXCHANGED = 64
 """Tensors of one shape that are tried against each other."""
 LOST = 0.05
@@ -186,7 +188,7 @@ class _Naming:
         for view in pair.views:
             first = self._first(view)
             found = _compared(first, second, self.pool, self.moved.get(pair.second.name, ()), pair.second.layer)
-            if best is None or _better(found, best[0]):
+            if best is None or _better(found, best[0], by_size=False):
                 best = found, view
             if found.explained and found.related is not False:
                 break
@@ -234,7 +236,7 @@ class _Naming:
                 layer = second.layer if second is not None else ""
                 votes[layer] = votes.get(layer, False) or verdict
                 sizes[verdict] += 1
-        votes[""] = sizes[True] > 0 and sizes[True] >= sizes[False]
+        votes[""] = sizes[True] > 0 and SOME * (sizes[True] + sizes[False]) <= sizes[True]
         return votes
 
     def _proven(self, layer: str) -> bool:
@@ -300,10 +302,10 @@ def _times(shape: Sequence[int]) -> str:
     return " x ".join(map(str, shape)) or "one number"
 
 
-def _better(found: Related, than: Related) -> bool:
-    """Explained before not, related before not, then the least left."""
+def _better(found: Related, than: Related, *, by_size: bool = True) -> bool:
+    """Explained before not, related before not, then (``by_size``) the least left."""
 
     def rank(each: Related) -> tuple[bool, bool, float]:
-        return (not each.explained or each.related is False, each.related is False, each.left)
+        return (not each.explained or each.related is False, each.related is False, each.left if by_size else 0.0)
 
     return rank(found) < rank(than)

@@ -20,7 +20,7 @@ def sentence(tensors: Sequence[TensorChange], groups: int) -> str:
     if all(each.kinds == ("identical",) for each in tensors):
         return f"B is A: all {len(tensors)} tensors are identical{_read(paired)}"
     unrelated = [each for each in paired if "unrelated" in each.kinds]
-    main = [each for each in paired if not set(each.kinds) & set(ALONE) and each.changes]
+    main = [each for each in paired if not set(each.kinds) & {*ALONE, "cannot say"} and each.changes]
     matrices = [each for each in main if len(each.shape) > 1] or main
     if not main or 2 * len([e for e in unrelated if len(e.shape) > 1]) > len([e for e in paired if len(e.shape) > 1]):
         return _unrelated(paired, main)
@@ -42,7 +42,11 @@ def _order(changed: Sequence[TensorChange]) -> list[str]:
     for each in changed:
         for place, kind in enumerate(each.kinds):
             places.setdefault(kind, []).append(place / len(each.kinds))
-    often = {kind: found for kind, found in places.items() if 4 * len(found) >= len(changed) and kind != "identical"}
+    often = {
+        kind: found
+        for kind, found in places.items()
+        if 4 * len(found) >= len(changed) and kind not in ("identical", "cannot say")
+    }
     return sorted(often, key=lambda kind: sum(often[kind]) / len(often[kind]))
 
 

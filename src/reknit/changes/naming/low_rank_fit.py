@@ -37,50 +37,68 @@ CLOSE = 1e-3
 """What a part of low rank may leave, relative, where it was fitted round by round: many numbers for each of its own."""
 LARGER = 3.0
 """Times what is left that a part of low rank has to be to be said beside a drift."""
+EXACT = 1e-6
+"""What float32 leaves of a sum of two matrices."""
 ROUNDS_BESIDE = 60
 
 
 def low_rank_fit(first: Facts, second: Facts, off: float) -> Fit | None:
-    """A low-rank change, with or without factors, and B's own rounding behind it."""
-    dropped = set_to_zero(first, second)
-    told, b, floor = ~dropped, second.numbers, rounding_of(second)
+    """A low-rank change, with or without factors, and B's own rounding behind it; of those that fit, the lowest rank.
+
+    Args:
+        first: A, moved.
+        second: B.
+        off: by how much A may be off for the way it was moved.
+    """
+    told = ~set_to_zero(first, second)
     if told.mean() < 0.2 or second.numbers.ndim < 2:
         return None
-    changed = changed_rows(first.numbers, b)
     best: tuple[int, Fit] | None = None
     for before in _befores_of_low_rank(first, second, told):
         if before.changes and not before.rounded and best is None:
             continue  # a cast hides no gap
         for kind in ("none", "signs", "factors") if not before.rounded else ("none",):
             found = _with_low_rank(before.numbers, second, told, kind)
-            if found is None:
-                continue
-            low, factors = found
-            moved = (factors.on(before.numbers) if factors else before.numbers) + low.part
-            size = float(np.linalg.norm(low.part) / np.linalg.norm(moved))
-            left = relative_to(np.where(told, b - moved, 0.0), b)
-            iterated = dropped.any() or kind == "factors"
-            settled = left <= 2 * floor + 1e-6 + off or (iterated and left <= CLOSE and size > 20 * left)
-            if not settled and (size < LARGER * left or before.changes):
-                continue
-            if low.rank > LOW * min(b.shape[0], b[0].size) and not (settled and size < SMALL):
-                continue
-            if low.rank > LOW * changed:
-                continue  # rows that were left alone make a dense change of the others look like one of low rank
-            rank = low.rank if settled else low.rank + min(b.shape[0], b[0].size)
-            if best is not None and best[0] <= rank:
-                continue
-            mask = find_mask(first.numbers, b, told) if dropped.any() else None
-            names = [*before.changes, *factor_changes(factors, exact=settled and floor < 1e-6)]
-            if settled:
-                names.append(low_rank_change(low, size, exact=settled))
-            else:
-                names.append(drift_change(float(np.hypot(size, left)), mostly=low.rank))
-            names += loss_changes(first, second, mask, agreeing=float("nan"), exact=False, rounded=not before.rounded)
-            best = rank, Fit(tuple(names), settled, 0.0 if settled else left, factors)
+            judged = None if found is None else _judged(first, second, before, found, told, off)
+            if judged is not None and (best is None or judged[0] < best[0]):
+                best = judged
         if best is not None and best[1].explained:
             break
     return best[1] if best is not None else None
+
+
+def _judged(
+    first: Facts,
+    second: Facts,
+    before: Before,
+    found: tuple[LowRank, Factors | None],
+    told: np.ndarray,
+    off: float,
+) -> tuple[int, Fit] | None:
+    """Whether a part of low rank is believed; its rank, beyond the full one where something is left behind it."""
+    b, floor = second.numbers, rounding_of(second)
+    low, factors = found
+    moved = (factors.on(before.numbers) if factors else before.numbers) + low.part
+    size = float(np.linalg.norm(low.part) / np.linalg.norm(moved))
+    left = relative_to(np.where(told, b - moved, 0.0), b)
+    iterated = factors is not None or not told.all()
+    settled = left <= 2 * floor + 1e-6 + off or (iterated and left <= CLOSE and size > 20 * left)
+    full = min(b.shape[0], b[0].size)
+    if not settled and (size < LARGER * left or before.changes):
+        return None
+    if low.rank > LOW * full and not (settled and size < SMALL):
+        return None
+    if low.rank > LOW * changed_rows(first.numbers, b):
+        return None  # rows that were left alone make a dense change of the others look like one of low rank
+    exact = left <= EXACT
+    mask = find_mask(first.numbers, b, told) if not told.all() else None
+    names = [*before.changes, *factor_changes(factors, exact=exact)]
+    if settled:
+        names.append(low_rank_change(low, size, exact=exact))
+    else:
+        names.append(drift_change(float(np.hypot(size, left)), mostly=low.rank))
+    names += loss_changes(first, second, mask, agreeing=float("nan"), exact=False, rounded=not before.rounded)
+    return low.rank + (0 if settled else full), Fit(tuple(names), settled, 0.0 if settled else left, factors)
 
 
 def _befores_of_low_rank(first: Facts, second: Facts, told: np.ndarray) -> Iterator[Before]:
