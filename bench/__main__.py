@@ -12,6 +12,9 @@ BENCHES = (
     "rotation",
     *("wsm", "tree_ensembles", "representations", "laftr", "alike"),
     *("preflight", "published_merges", "mending_rules", "matched_channels", "matching_speed"),
+    "streaming",
+    *("kinship_validity", "kinship_power"),
+    "naming",
 )
 
 

@@ -23,8 +23,9 @@ from reknit.match.activation_matching import match_activations
 from reknit.match.averages import average
 from reknit.match.computing import Computer, same_function
 from reknit.match.judging import judged
-from reknit.match.rotation_matching import RotationMatching, RotationOptions, match_rotations
+from reknit.match.rotation_matching import RotationMatching, match_rotations
 from reknit.match.samples import Samples, draw_samples
+from reknit.match.turned_network import RotationOptions
 from reknit.match.weight_matching import match_weights
 from reknit.skeleton.like import resolve
 from reknit.skeleton.trace import trace

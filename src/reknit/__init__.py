@@ -10,6 +10,9 @@
     merge      networks in one basis, averaged, with what is foreseen of it
     path       loss along the line between two networks
     compare    how alike two networks are: answers, representations, weights
+    diff       what makes one checkpoint of another, layer by layer, each change by its name
+    launder    a checkpoint made from another by changes that keep its function, or nearly, with a key of all
+    lineage    which files share an initialisation or descend from each other, with p-values
 
 The verbs are read when they are first used: ``import reknit`` alone loads neither torch nor polars.
 """
@@ -31,7 +34,12 @@ if _typing.TYPE_CHECKING:
     from reknit.assembly.result import Assembly
     from reknit.assembly.verb import assemble
     from reknit.assembly.verify import verify
+    from reknit.changes.diff import diff
+    from reknit.changes.found import Diff
+    from reknit.changes.launder import Laundering, launder
     from reknit.containers.inspect import inspect
+    from reknit.kinship.lineage import Lineage, lineage
+    from reknit.kinship.relation import Relation
     from reknit.match.align import Alignment, align
     from reknit.match.compare import Comparison, compare
     from reknit.match.merge import Merge, merge
@@ -48,12 +56,16 @@ __all__ = [
     "Assembly",
     "Comparison",
     "ContainerError",
+    "Diff",
     "InputError",
+    "Laundering",
+    "Lineage",
     "Merge",
     "OutputError",
     "Path",
     "PileError",
     "ReknitError",
+    "Relation",
     "TableError",
     "UsageError",
     "Wiring",
@@ -62,8 +74,11 @@ __all__ = [
     "assemble",
     "compare",
     "couple",
+    "diff",
     "drop",
     "inspect",
+    "launder",
+    "lineage",
     "load",
     "merge",
     "path",
@@ -80,8 +95,15 @@ _HOMES = {
     "Comparison": ("reknit.match.compare", "Comparison"),
     "compare": ("reknit.match.compare", "compare"),
     "couple": ("reknit.skeleton.verb", "couple"),
+    "Diff": ("reknit.changes.found", "Diff"),
+    "diff": ("reknit.changes.diff", "diff"),
     "drop": ("reknit.puzzle.verb", "drop"),
     "inspect": ("reknit.containers.inspect", "inspect"),
+    "Laundering": ("reknit.changes.launder", "Laundering"),
+    "launder": ("reknit.changes.launder", "launder"),
+    "Lineage": ("reknit.kinship.lineage", "Lineage"),
+    "Relation": ("reknit.kinship.relation", "Relation"),
+    "lineage": ("reknit.kinship.lineage", "lineage"),
     "merge": ("reknit.match.merge", "merge"),
     "path": ("reknit.match.path", "path"),
     "Merge": ("reknit.match.merge", "Merge"),

@@ -40,6 +40,18 @@ class Normed(nn.Module):
         return self.b(torch.relu(self.norm(self.a(x))))
 
 
+class Hollow(Net):
+    """With a parameter that holds no numbers."""
+
+    def __init__(self) -> None:
+        super().__init__("")
+        self.nothing = nn.Parameter(torch.zeros(0, 16))
+
+    def forward(self, x: Tensor) -> Tensor:
+        hidden = torch.relu(self.a(x))
+        return torch.cat([nn.functional.linear(hidden, self.nothing), self.b(hidden)], 1)
+
+
 EXAMPLE = (torch.zeros(2, 8),)
 
 
@@ -51,6 +63,11 @@ def normed():
 def plain():
     """Ten outputs."""
     return Net(""), EXAMPLE
+
+
+def hollow():
+    """A layer that answers nothing beside one that does."""
+    return Hollow(), EXAMPLE
 
 
 def one_output():

@@ -9,25 +9,18 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from reknit import __version__
-from reknit.errors import OutputError, UsageError
-from reknit.match.averages import average
-from reknit.match.finding import AlignOptions, Basis, found_symmetry
-from reknit.match.many import match_many
-from reknit.match.mend_rules import find_rule
-from reknit.match.methods import find_method
+from reknit.errors import OutputError
+from reknit.match.merge_options import MergeOptions
+from reknit.match.merging import Merged, merged
 from reknit.match.networks import Network, write_network
-from reknit.match.pairs import Pair, check_free, open_networks
-from reknit.skeleton.symmetry import Symmetry
+from reknit.match.unfinished_files import forget
 
 if TYPE_CHECKING:
     from reknit.match.computing import SameFunction
     from reknit.match.foresight_margin import Outlook
     from reknit.match.preflight import Preflight
-    from reknit.match.samples import Samples
 
 Verdict = Literal["consistent", "ambiguous", "failed"]
-NO_METHOD = "none"
 VERDICTS: Mapping[Outlook, Verdict] = {
     "should work": "consistent",
     "should not work": "failed",
@@ -48,7 +41,8 @@ class Merge:
         mended: what was set right after averaging, in words.
         notes: what the user should know of, in sentences.
         run: options and version.
-        tensors: slot -> numbers of the merged network.
+        tensors: slot -> numbers of the merged network; averaged from the files when asked for, where nothing was
+            aligned.
         source: whose keys and dtypes it is written with.
     """
 
@@ -84,6 +78,7 @@ class Merge:
         if self.verdict == "failed" and not anyway:
             raise OutputError("is not written", path, f"{self.reason[0].upper()}{self.reason[1:]}; --anyway writes it")
         write_network(path, self.tensors, self.source, force=force)
+        forget(path)
 
 
 def merge(
@@ -104,6 +99,7 @@ def merge(
     plan: bool = False,
     out: str | Path | None = None,
     anyway: bool = False,
+    resume: bool = False,
     force: bool = False,
     progress: Callable[[str], None] | None = None,
 ) -> Merge:
@@ -129,8 +125,10 @@ def merge(
         input: the shape of an example input for the skeleton.
         seed: of everything that is drawn.
         plan: stop before anything is written.
-        out: where to write the merged network (safetensors).
+        out: where to write the merged network (safetensors). What trains keeps a checkpoint beside it until then.
         anyway: write it although it should not work.
+        resume: go on from the checkpoint that a killed run left beside ``out``, to the same bytes, where something is
+            trained.
         force: replace what is there.
         progress: told what is being done.
 
@@ -138,162 +136,18 @@ def merge(
         InputError: a file, the data or an option cannot be used.
         OutputError: the answer cannot be written where it is wanted, or should not work.
     """
-    if len(networks) < 2:
-        raise UsageError("one network cannot be merged", "", "Give two or more")
-    if answers not in (None, "classes", "numbers"):
-        raise UsageError(f"answers are not read as {answers!r}", "--answers", "Choose one of classes, numbers")
-    rule = find_rule(mend)
-    if star is not None:
-        _check_star(method, weights, by_slot)
-    if decay is not None or steps is not None:
-        method, weights = NO_METHOD, _decaying(decay, steps, len(networks), weights, star)
-    options = AlignOptions(like, "weights" if method == NO_METHOD else method, input, seed=seed)
-    if out is not None and not plan:
-        check_free(out, (*networks, data, like), force=force)
-    told = progress or (lambda _: None)
-    told("reading")
-    pair = open_networks(networks, like, input)
-    asked = None if method == NO_METHOD else find_method(method)
-    trains = "--star" if star is not None else "--method" if asked and asked.wants_targets else ""
-    samples = pair.samples(data, wanted=bool(asked and asked.wants_inputs), seed=seed, trains=trains)
-    shares = tuple([1 / len(networks)] * len(networks) if weights is None else weights)
-    run = {
-        "like": like,
-        "method": method,
-        "weights": list(shares),
-        "by_slot": {pattern: list(each) for pattern, each in (by_slot or {}).items()},
-        "star": star,
-        "answers": answers,
-        "mend": rule or "none",
-        "seed": seed,
-        "version": __version__,
-    }
-    told("matching")
-    tensors: Mapping[str, np.ndarray]
-    if star is None:
-        parents = _aligned(pair, options if asked else None, samples)
-        told("merging")
-        tensors = average(parents, shares, by_slot)
-    else:
-        parents, tensors = _star(pair, samples, star, seed, told)
-    merged = _looked_at(pair, parents, tensors, samples, run, trained_on=bool(trains))
-    if out is not None and not plan:
-        merged.save(out, force=force, anyway=anyway)
-    return merged
-
-
-def _decaying(
-    decay: str | None, steps: Sequence[int] | None, count: int, weights: Sequence[float] | None, star: int | None
-) -> list[float]:
-    """The shares of checkpoints that emulate a decay."""
-    from reknit.match.wsm import averaging_weights
-
-    if decay is None:
-        raise UsageError("they are the steps of a decay", "--steps", "Name it with --decay")
-    if weights is not None or star is not None:
-        raise UsageError("the decay says what the shares are", "--decay", "Leave --weights and --star away")
-    if steps is None and decay == "inverse-sqrt":
-        raise UsageError("it depends on the steps themselves", "--decay", "Give them with --steps")
-    if steps is not None and len(steps) != count:
-        raise UsageError(f"there are {len(steps)} steps for {count} networks", "--steps", "Give one for each")
-    return [float(share) for share in averaging_weights(decay, steps or range(1, count + 1))]
-
-
-def _symmetries(pair: Pair, options: AlignOptions, samples: Samples) -> list[Basis]:
-    """Into the first network's basis, so that all pairs agree."""
-    if options.method == "weights":
-        return list(match_many(pair.skeleton, [each.tensors for each in pair.networks], seed=options.seed))
-    found: list[Basis] = [Symmetry(pair.skeleton, ())]
-    for network in pair.networks[1:]:
-        two = Pair(pair.skeleton, (pair.networks[0], network), pair.computer)
-        found.append(found_symmetry(two, options, samples)[0])
+    options = MergeOptions(like, data, method, weights, by_slot or {}, decay, steps, mend, answers, star, input, seed)
+    place = None if plan else out
+    found = judged(merged(networks, options, out=place, resume=resume, force=force, progress=progress))
+    if place is not None:
+        found.save(place, force=force, anyway=anyway)
     return found
 
 
-def _check_star(method: str, weights: Sequence[float] | None, by_slot: Mapping[str, Sequence[float]] | None) -> None:
-    if weights or by_slot:
-        raise UsageError("a star has no shares", "--star", "Leave the weights out")
-    if method != "weights":
-        raise UsageError(f"a star is aligned by weights, not by {method}", "--star", "Leave the method out")
-
-
-def _star(
-    pair: Pair, samples: Samples, steps: int, seed: int, told: Callable[[str], None]
-) -> tuple[list[Mapping[str, np.ndarray]], Mapping[str, np.ndarray]]:
-    """The networks in the basis of a star model, and the star."""
-    from reknit.match.star import StarTraining, train_star
-
-    settings = StarTraining(steps=steps, seed=seed)
-    star = train_star(pair.computer, [each.tensors for each in pair.networks], samples, settings, told)
-    return list(star.networks), star.tensors
-
-
-def _aligned(pair: Pair, options: AlignOptions | None, samples: Samples) -> list[Mapping[str, np.ndarray]]:
-    if options is None:
-        return [each.tensors for each in pair.networks]
-    symmetries = _symmetries(pair, options, samples)
-    return [symmetry.apply(dict(each.tensors)) for symmetry, each in zip(symmetries, pair.networks, strict=True)]
-
-
-def _looked_at(
-    pair: Pair,
-    parents: Sequence[Mapping[str, np.ndarray]],
-    tensors: Mapping[str, np.ndarray],
-    samples: Samples,
-    run: Mapping[str, Any],
-    *,
-    trained_on: bool,
-) -> Merge:
-    """The average, mended where there are inputs (a star is as it was trained), what is foreseen of it, the proofs.
-
-    With ``trained_on`` the method has seen the targets, and nothing is measured with them.
-    """
-    from reknit.match.computing import same_function
-    from reknit.match.mending import mended, what_is_mended
-    from reknit.match.preflight import preflight
-    from reknit.match.statistics import has_statistics
-
-    trained, same_weights = run["star"] is not None, _all_equal(parents)
-    known, kept = samples, samples
-    said = "BatchNorm statistics" if trained and has_statistics(pair.computer) else "nothing"
-    rule = None if samples.drawn or trained or same_weights else find_rule(run["mend"])
-    if rule is not None:
-        known, kept = _halves(samples, run["seed"])
-        by_slot = run["by_slot"]
-        tensors = mended(pair.computer, tensors, parents, run["weights"], known, by_slot=by_slot, rule=rule)
-        said = what_is_mended(pair.computer, channels=not by_slot, rule=rule)
-    seen = "they were trained on" if trained_on else "all rows were mended on" if rule and known is kept else ""
-    ahead = preflight(pair.computer, tensors, parents, run["weights"], kept, answers=run["answers"], unusable=seen)
-    moved = [(each.tensors, parent) for each, parent in zip(pair.networks, parents, strict=True)][0 if trained else 1 :]
-    same = tuple(same_function(pair.computer, *each, samples) for each in moved if each[0] is not each[1])
-    verdict, reason = VERDICTS[ahead.outlook], ahead.reason
-    if not all(each.holds for each in same):
+def judged(found: Merged) -> Merge:
+    """A merge with the verdict on it: by what is foreseen, and by whether aligned parents compute what they did."""
+    verdict, reason = VERDICTS[found.preflight.outlook], found.preflight.reason
+    if not all(each.holds for each in found.same):
         verdict, reason = "failed", "a network would compute something else after alignment"
-    return Merge(verdict, reason, ahead, same, said, _notes(parents), run, tensors, pair.networks[0])
-
-
-def _halves(samples: Samples, seed: int) -> tuple[Samples, Samples]:
-    """Rows to set statistics right on, and rows to foresee by; few rows serve for both."""
-    from reknit.match.preflight import FEWEST
-
-    if len(samples) - samples.repeated < 2 * FEWEST:
-        return samples, samples
-    return samples.halves(seed)
-
-
-def _all_equal(parents: Sequence[Mapping[str, np.ndarray]]) -> bool:
-    first, *others = parents
-    return all(np.array_equal(first[slot], each[slot]) for each in others for slot in first if slot in each)
-
-
-def _notes(parents: Sequence[Mapping[str, np.ndarray]]) -> tuple[str, ...]:
-    """Whole numbers that differ: they cannot be averaged."""
-    first, *others = parents
-    kept = [
-        slot
-        for slot, value in first.items()
-        if value.dtype.kind != "f"
-        and value.ndim
-        and any(slot in each and not np.array_equal(value, each[slot]) for each in others)
-    ]
-    return tuple(f"{slot} holds whole numbers that differ; it is the first network's" for slot in kept)
+    told = (found.preflight, found.same, found.mended, found.notes, found.run)
+    return Merge(verdict, reason, *told, found.tensors, found.source)
