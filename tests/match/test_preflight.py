@@ -173,6 +173,7 @@ def test_with_targets_that_do_not_fit_nothing_is_said_to_work_unless_the_reading
     found = preflight(runner, parents[0], parents, HALF, wrong)
     assert (found.outlook, found.measured) == ("cannot say", None)
     assert "not measured with the targets" in found.reason
+    assert found.reason.endswith("; so it is doubtful that the answers are classes, which --answers can tell")
     assert preflight(runner, parents[0], parents, HALF, wrong, answers="classes").outlook == "should work"
 
 

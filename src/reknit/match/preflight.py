@@ -118,6 +118,7 @@ def preflight(
             unusable = error.problem
             if answers is None and outlook == "should work":  # targets that do not fit doubt how answers are read
                 ahead = replace(ahead, outlook="cannot say")
+                unusable += f"; so it is doubtful that the answers are {reading}, which --answers can tell"
     if unusable:
         return replace(ahead, reason=f"{reason}; not measured with the targets: {unusable}")
     return _with_labels(ahead, bootstrapped(excess[None], groups=groups), bearable, _rows(groups))
