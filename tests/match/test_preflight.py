@@ -16,6 +16,7 @@ from reknit import merge
 from reknit.match.excess import by_labels, expected
 from reknit.match.foresight_margin import from_json, learned_margin, outlook_of
 from reknit.match.judging import Interval, bootstrapped
+from reknit.match.losses import row_losses
 from reknit.match.preflight import foreseen_excess, preflight
 from reknit.match.samples import Samples
 from strategies import seeds
@@ -281,3 +282,10 @@ def test_masks_are_foreseen_by_the_classes_that_the_convolution_writes():
     targets = ends[0].argmax(-1)
     found = preflight(runner, merged, parents, HALF, Samples(asked.inputs, targets))
     assert found.measured == bootstrapped(by_labels(middle, ends, HALF, "classes", targets)[None])
+
+
+def test_an_answer_that_is_no_number_is_not_right():
+    answer = torch.tensor([[torch.nan, 0.0], [1.0, 0.0]])
+    found = row_losses(answer, torch.tensor([0, 0]))
+    assert found.right.tolist() == [0, 1]
+    assert found.loss.isnan().tolist() == [True, False]

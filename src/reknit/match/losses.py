@@ -57,7 +57,7 @@ def row_losses(answer: Float[Tensor, "rows ..."], targets: Tensor) -> RowLosses:
     counted = targets != -100
     logs = log_shares(answer)
     each = -logs.gather(-1, targets.clamp(min=0).long()[..., None])[..., 0]
-    right = (answer.argmax(-1) == targets).float()
+    right = ((answer.argmax(-1) == targets) & ~answer.isnan().any(-1)).float()
     count = counted.flatten(1).sum(1).clamp(min=1) if counted.ndim > 1 else counted.float().clamp(min=1)
 
     def mean(values: Tensor) -> Tensor:
