@@ -158,7 +158,7 @@ def _with_low_rank(a: np.ndarray, second: Facts, told: np.ndarray, kind: str) ->
 
 def _free(rank: int, b: np.ndarray) -> int:
     """How many numbers a part of that rank and factors are free in."""
-    n, m = b.shape[0], b[0].size
+    n, m = len(b), int(b[0].size)
     return rank * (n + m - rank) + n + m
 
 
