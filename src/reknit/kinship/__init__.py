@@ -1,0 +1,1 @@
+"""Which networks are kin: tests with p-values, direction, sketches of files, and the tree of many."""
