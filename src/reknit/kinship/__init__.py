@@ -1,1 +1,1 @@
-"""Which networks are kin: tests with p-values, direction, sketches of files, and the tree of many."""
+"""Whether networks share an initialisation or descend from each other: evidence that states what it assumes."""

@@ -1,0 +1,165 @@
+"""Two networks as arrays: every exact test on every group of units, and one p-value of them all.
+
+| kind | looks at | untouched by laundering of |
+|---|---|---|
+| fixed points | incoming weights, matched | nothing but noise, casts, grids, masks, factors |
+| trace | incoming weights, in place | the same; finds fainter traces |
+| incoming Gram | cosines among units by what comes in | the units read: any permutation or rotation of them |
+| outgoing Gram | cosines among units by what goes out | the units written to: any permutation or rotation of them |
+| unused rows | rows of tables that were never trained | both at once |
+
+Within a kind the groups are combined by Fisher's method where a skeleton shows them to be independent
+(``units_by_skeleton``); without one fixed points by averaged e-values, the others by the better of two bounds for any
+dependence. Over kinds: Bonferroni. Relabellings drawn: ``FEW`` where the fixed points settle the matter already below
+1e-6, else ``MANY``. (That choice keeps p valid: where it is made by the fixed points, p is below every floor anyway.)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from reknit.kinship.combining import as_p, averaged, bonferroni, fisher, geometric
+from reknit.kinship.fixed_points import fixed_points
+from reknit.kinship.linear_trace import linear_trace
+from reknit.kinship.mantel import gram, mantel
+from reknit.kinship.monte_carlo import Drawn
+from reknit.kinship.relation import Finding
+from reknit.kinship.unit_tables import Both, UnitTable, balanced
+from reknit.kinship.unused_rows import unused_rows
+
+FEW, MANY, TRACE_DRAWS = 499, 4999, 9999
+SETTLED = -6.0
+
+
+@dataclass(frozen=True)
+class Exact:
+    """The exact evidence on two networks.
+
+    Attributes:
+        findings: test by test.
+        kinds: log10 p of each kind over all groups.
+        log10_p: of all kinds together.
+        log10_e: of the averaged e-values of fixed points; None if there were none.
+        effect: share of units in place over all groups matched.
+        inherited: groups with evidence of their own.
+    """
+
+    findings: tuple[Finding, ...]
+    kinds: Mapping[str, float]
+    log10_p: float
+    log10_e: float | None
+    effect: float
+    inherited: tuple[str, ...]
+
+
+def exact_evidence(
+    tables: Sequence[UnitTable],
+    *,
+    independent: bool,
+    unused: Mapping[str, tuple[Both, Sequence[int]]] | None = None,
+    seed: int = 0,
+    threshold: float = -3.0,
+) -> Exact:
+    """Every test on every table.
+
+    Args:
+        tables: of units that may change places in law.
+        independent: whether tests of one kind on different tables are independent, as those of a skeleton's plan are.
+        unused: name of a table -> the table of A and of B, and the rows that were never trained.
+        seed: of the coins, together with the numbers.
+        threshold: log10 of the p below which a group counts as inherited, after correction for the number of groups.
+    """
+    found = [_matched(table.in_order(), seed) for table in tables if table.matched is not None]
+    found += [_unused(name, *given, seed) for name, given in (unused or {}).items()]
+    settled = bool(found) and bonferroni([each.log10_p for each in found]) < SETTLED
+    draws = FEW if settled else MANY
+    for table in tables:
+        found += _relabelled(table.in_order(), draws, seed)
+    by_kind: dict[str, list[Finding]] = {}
+    for each in found:
+        by_kind.setdefault(each.test, []).append(each)
+    kinds = {kind: _together(each, independent=independent) for kind, each in by_kind.items()}
+    counted = by_kind.get("fixed points", [])
+    units = sum(each.units for each in counted)
+    return Exact(
+        tuple(found),
+        kinds,
+        bonferroni(list(kinds.values())),
+        averaged([each.log10_e for each in counted if each.log10_e is not None]) if counted else None,
+        sum(each.statistic for each in counted) / units if units else 0.0,
+        _inherited(found, threshold),
+    )
+
+
+def _matched(table: UnitTable, seed: int) -> Finding:
+    assert table.matched is not None
+    found = fixed_points(*table.matched, table.rng(seed))
+    return Finding(
+        "fixed points", table.name, found.size, "exact", found.log10_p, found.log10_e, found.count, 1.0, found.share
+    )
+
+
+def _unused(name: str, both: Both, rows: Sequence[int], seed: int) -> Finding:
+    table = UnitTable(name, len(both[0]), both, (), ()).in_order()
+    assert table.matched is not None
+    found = unused_rows(*table.matched, rows, table.rng(seed))
+    return Finding(
+        "unused rows", name, found.size, "exact", found.log10_p, found.log10_e, found.count, 1.0, found.share
+    )
+
+
+def _relabelled(table: UnitTable, draws: int, seed: int) -> list[Finding]:
+    """The tests whose null is drawn."""
+    found = []
+    rng = table.rng(seed + 1)
+    if table.matched is not None:
+        found.append(_drawn("trace", table, linear_trace(*table.matched, TRACE_DRAWS, rng)))
+    for kind, pairs in (("incoming Gram", table.incoming), ("outgoing Gram", table.outgoing)):
+        if pairs:
+            found.append(_drawn(kind, table, mantel(_grams(pairs), draws, rng)))
+    return found
+
+
+def _grams(pairs: Sequence[Both]) -> list[Both]:
+    """Two Grams of the units: of the weights as they are, which rotations leave alone, and balanced, which factors do."""
+    raw, even = (
+        tuple(gram(np.concatenate([prepare(pair[side]) for pair in pairs], axis=1)) for side in (0, 1))
+        for prepare in (_of_mean_length_one, balanced)
+    )
+    return [(raw[0], raw[1]), (even[0], even[1])]
+
+
+def _of_mean_length_one(rows: np.ndarray) -> np.ndarray:
+    """No tensor outweighs the others."""
+    size = float(np.sqrt(np.square(rows).sum(1).mean()))
+    return rows / size if size > 0 else rows
+
+
+def _drawn(kind: str, table: UnitTable, found: Drawn) -> Finding:
+    units = table.size
+    effect = found.statistic / units if kind == "trace" else found.statistic
+    return Finding(kind, table.name, units, "exact", found.log10_p, None, found.statistic, found.mean, effect)
+
+
+def _together(findings: Sequence[Finding], *, independent: bool) -> float:
+    """log10 p of tests of one kind."""
+    ps = [each.log10_p for each in findings]
+    if len(ps) == 1 or independent:
+        return fisher(ps)
+    es = [each.log10_e for each in findings if each.log10_e is not None]
+    if len(es) == len(ps):
+        return as_p(averaged(es))
+    return min(bonferroni([bonferroni(ps), geometric(ps)]), 0.0)
+
+
+def _inherited(findings: Sequence[Finding], threshold: float) -> tuple[str, ...]:
+    """Groups whose own tests reject, corrected for the tests on a group and the number of groups."""
+    by_place: dict[str, list[float]] = {}
+    for each in findings:
+        by_place.setdefault(each.where, []).append(each.log10_p)
+    return tuple(
+        where for where, ps in by_place.items() if bonferroni(ps) + np.log10(len(by_place)) <= threshold
+    )
