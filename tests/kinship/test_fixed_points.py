@@ -76,9 +76,7 @@ def test_p_is_uniform_over_all_relabellings_of_nets_that_share_every_feature():
     rng = np.random.default_rng(0)
     b = rng.normal(size=(5, 4))
     a = b + 0.1 * rng.normal(size=b.shape)
-    found = [
-        10 ** fixed_points(a[list(order)], b, rng).log10_p for order in itertools.permutations(range(5))
-    ]
+    found = [10 ** fixed_points(a[list(order)], b, rng).log10_p for order in itertools.permutations(range(5))]
     for level in sorted(set(found)):
         assert np.mean(np.array(found) <= level * (1 + 1e-9)) == pytest.approx(level)
     assert min(found) == pytest.approx(1 / 120)

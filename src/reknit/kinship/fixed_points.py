@@ -78,9 +78,7 @@ def fixed_points(
     return FixedPoints(matching, count, len(matching), log10_tail(count, len(a)), log10_e_value(count, len(a)))
 
 
-def cosines(
-    a: Float[np.ndarray, "n features"], b: Float[np.ndarray, "m features"]
-) -> Float[np.ndarray, "n m"]:
+def cosines(a: Float[np.ndarray, "n features"], b: Float[np.ndarray, "m features"]) -> Float[np.ndarray, "n m"]:
     """Cosine of every row of A with every row of B; 0 with a row of zeros."""
     return np.asarray(unit_rows(a) @ unit_rows(b).T)
 

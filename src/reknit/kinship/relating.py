@@ -160,6 +160,4 @@ def _inherited(findings: Sequence[Finding], threshold: float) -> tuple[str, ...]
     by_place: dict[str, list[float]] = {}
     for each in findings:
         by_place.setdefault(each.where, []).append(each.log10_p)
-    return tuple(
-        where for where, ps in by_place.items() if bonferroni(ps) + np.log10(len(by_place)) <= threshold
-    )
+    return tuple(where for where, ps in by_place.items() if bonferroni(ps) + np.log10(len(by_place)) <= threshold)

@@ -4,22 +4,33 @@
 
 Every family (files joined by links) gets one arborescence by the algorithm of Chu, Liu and Edmonds (Edmonds, "Optimum
 branchings" 1967, doi:10.6028/jres.071B.032), as networkx has it, with a root of any file. A file has one parent here:
-what was merged from two shows as a child of the nearer one.
+what was merged from two shows as a child of the nearer one. Files of the same numbers are one node.
 
 Of the edges that come out, those are `decided` whose own link was; where every root that agrees with the decided edges
 lies on one side of an edge, it is `implied` (if each file has one parent); the rest is `undirected`.
+
+Another link may do as well as an edge. If c is P + drift, and B lies at a distance e from P, then
+
+    d(c, B)^2 - d(c, P)^2 = e^2 +- 2 e d(c, P) / sqrt(n),       and -e^2 +- the same if c is B + drift,
+
+for a drift of n independent numbers. Links across the same cut whose squares differ by no more than three of these
+deviations cannot be told from the edge, and are listed with it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from math import sqrt
 from typing import Any, Literal
 
 import networkx as nx
 
 Direction = Literal["decided", "implied", "undirected"]
 _ROOT = -1
+_SAME_BASIS = 0.02
+"""Share of units by which two links may differ in what was moved, and still count as of one basis."""
+_DEVIATIONS = 3
 
 
 @dataclass(frozen=True)
@@ -30,12 +41,31 @@ class Link:
         first, second: numbers of the files.
         distance: not negative; how far apart they are modulo what laundering may do.
         parent: one of the two if the direction is known, else None.
+        moved: share of units that were not in place: files in one basis are nearer than files in two.
+        numbers: how many weights the distance is of.
     """
 
     first: int
     second: int
     distance: float
     parent: int | None = None
+    moved: float = 0.0
+    numbers: int = 1
+
+    @property
+    def same(self) -> bool:
+        """Whether both hold the same numbers."""
+        return self.distance == 0 and self.moved == 0
+
+    @property
+    def cost(self) -> float:
+        """What the tree sums up."""
+        return self.distance + self.moved
+
+    @property
+    def ends(self) -> frozenset[int]:
+        """Both files."""
+        return frozenset((self.first, self.second))
 
 
 @dataclass(frozen=True)
@@ -45,13 +75,17 @@ class Edge:
     Attributes:
         parent, child: numbers of the files; of an undirected edge in no order that means anything.
         distance: of the link.
+        moved: of the link.
         direction: how it is known.
+        instead: pairs of files that might be joined in its place: their links cannot be told from this one.
     """
 
     parent: int
     child: int
     distance: float
+    moved: float
     direction: Direction
+    instead: tuple[tuple[int, int], ...] = ()
 
     def as_json(self) -> dict[str, Any]:
         """As ``--json`` prints it."""
@@ -59,7 +93,9 @@ class Edge:
             "parent": self.parent,
             "child": self.child,
             "distance": self.distance,
+            "moved": self.moved,
             "direction": self.direction,
+            "instead": [list(pair) for pair in self.instead],
         }
 
 
@@ -71,12 +107,14 @@ class Family:
         members: their numbers, ascending.
         roots: those which may be the root: one where it is known, several where it cannot be said. More than one tree
             is needed where directions contradict each other; then each has its roots here.
-        edges: one less than members for a single tree.
+        edges: one less than different members for a single tree; between the first of each set of copies.
+        copies: sets of members that hold the same numbers.
     """
 
     members: tuple[int, ...]
     roots: tuple[int, ...]
     edges: tuple[Edge, ...]
+    copies: tuple[tuple[int, ...], ...] = ()
 
 
 def family_trees(count: int, links: Sequence[Link]) -> tuple[Family, ...]:
@@ -84,28 +122,50 @@ def family_trees(count: int, links: Sequence[Link]) -> tuple[Family, ...]:
 
     Deterministic: links of equal distance are taken in the order of their files.
     """
+    first_of = _first_copies(count, links)
     graph = nx.Graph()
     graph.add_nodes_from(range(count))
     graph.add_edges_from((link.first, link.second) for link in links)
     of_file = {file: number for number, each in enumerate(nx.connected_components(graph)) for file in each}
     own: dict[int, list[Link]] = {}
-    for link in sorted(links, key=lambda link: (link.distance, link.first, link.second)):
-        own.setdefault(of_file[link.first], []).append(link)
+    for link in sorted(links, key=lambda link: (link.cost, link.first, link.second)):
+        if first_of[link.first] != first_of[link.second]:
+            own.setdefault(of_file[link.first], []).append(_between_firsts(link, first_of))
     members: dict[int, list[int]] = {}
     for file in range(count):
         members.setdefault(of_file[file], []).append(file)
-    return tuple(_family(tuple(files), own.get(number, [])) for number, files in members.items())
+    return tuple(_family(tuple(files), first_of, own.get(number, [])) for number, files in members.items())
 
 
-def _family(members: tuple[int, ...], links: Sequence[Link]) -> Family:
-    if len(members) == 1:
-        return Family(members, members, ())
+def _first_copies(count: int, links: Iterable[Link]) -> list[int]:
+    """For every file the first one of the same numbers."""
+    graph = nx.Graph()
+    graph.add_nodes_from(range(count))
+    graph.add_edges_from((link.first, link.second) for link in links if link.same)
+    first_of = list(range(count))
+    for copies in nx.connected_components(graph):
+        for file in copies:
+            first_of[file] = min(copies)
+    return first_of
+
+
+def _between_firsts(link: Link, first_of: Sequence[int]) -> Link:
+    parent = None if link.parent is None else first_of[link.parent]
+    return replace(link, first=first_of[link.first], second=first_of[link.second], parent=parent)
+
+
+def _family(members: tuple[int, ...], first_of: Sequence[int], links: Sequence[Link]) -> Family:
+    nodes = sorted({first_of[member] for member in members})
+    sets = {node: tuple(member for member in members if first_of[member] == node) for node in nodes}
+    copies = tuple(each for each in sets.values() if len(each) > 1)
+    if len(nodes) == 1:
+        return Family(members, tuple(nodes), (), copies)
     nearest: dict[frozenset[int], Link] = {}
     for link in links:
-        nearest.setdefault(frozenset((link.first, link.second)), link)
-    chosen = _arborescence(members, nearest.values())
+        nearest.setdefault(link.ends, link)
+    chosen = _arborescence(nodes, nearest.values())
     trees = nx.Graph()
-    trees.add_nodes_from(members)
+    trees.add_nodes_from(nodes)
     trees.add_edges_from(chosen)
     edges: list[Edge] = []
     roots: list[int] = []
@@ -114,20 +174,21 @@ def _family(members: tuple[int, ...], links: Sequence[Link]) -> Family:
         possible = _possible_roots(tree, part, nearest)
         roots += possible
         edges += _directed(part, possible, nearest)
-    return Family(members, tuple(sorted(roots)), tuple(sorted(edges, key=lambda edge: (edge.parent, edge.child))))
+    order = sorted(edges, key=lambda edge: (edge.parent, edge.child))
+    return Family(members, tuple(sorted(roots)), tuple(order), copies)
 
 
 def _arborescence(members: Sequence[int], links: Iterable[Link]) -> list[tuple[int, int]]:
     """Parent and child of every edge of the arborescence of least cost, with as few roots as directions let it have."""
     held = list(links)
-    root = 1 + 2 * sum(link.distance for link in held)
+    root = 1 + 2 * sum(link.cost for link in held)
     graph = nx.DiGraph()
     for place, member in enumerate(members):
         graph.add_edge(_ROOT, member, weight=root * (1 + 1e-9 * place))
     for link in held:
         for parent, child in ((link.first, link.second), (link.second, link.first)):
             if link.parent in (None, parent):
-                graph.add_edge(parent, child, weight=link.distance)
+                graph.add_edge(parent, child, weight=link.cost)
     found = nx.minimum_spanning_arborescence(graph)
     return [(parent, child) for parent, child in found.edges if parent != _ROOT]
 
@@ -137,11 +198,11 @@ def _possible_roots(
 ) -> list[int]:
     """Files from which every decided edge of a tree points away: what hangs together with the root without one."""
     children = {child for _, child in edges}
-    reached = {next(file for file in sorted(tree) if file not in children)}
+    root = next(file for file in sorted(tree) if file not in children)
     undecided = nx.Graph()
     undecided.add_nodes_from(tree)
     undecided.add_edges_from(pair for pair in edges if links[frozenset(pair)].parent is None)
-    return sorted(nx.node_connected_component(undecided, next(iter(reached))))
+    return sorted(nx.node_connected_component(undecided, root))
 
 
 def _directed(edges: Sequence[tuple[int, int]], roots: Sequence[int], links: dict[frozenset[int], Link]) -> list[Edge]:
@@ -154,5 +215,28 @@ def _directed(edges: Sequence[tuple[int, int]], roots: Sequence[int], links: dic
             direction = "decided"
         elif child in possible:
             direction = "undirected"
-        found.append(Edge(parent, child, link.distance, direction))
+        instead = _instead(link, edges, links)
+        found.append(Edge(parent, child, link.distance, link.moved, direction, instead))
     return found
+
+
+def _instead(
+    edge: Link, edges: Sequence[tuple[int, int]], links: dict[frozenset[int], Link]
+) -> tuple[tuple[int, int], ...]:
+    """Links across the cut that an edge bridges which cannot be told from it."""
+    tree = nx.Graph(list(edges))
+    tree.remove_edge(edge.first, edge.second)
+    side = nx.node_connected_component(tree, edge.first)
+    crossing = [link for link in links.values() if (link.first in side) != (link.second in side) and link is not edge]
+    found = [link for link in crossing if _cannot_be_told(edge, link, links)]
+    return tuple(sorted((link.first, link.second) for link in found))
+
+
+def _cannot_be_told(edge: Link, other: Link, links: dict[frozenset[int], Link]) -> bool:
+    if abs(edge.moved - other.moved) > _SAME_BASIS:
+        return False
+    apart = links.get(edge.ends ^ other.ends)
+    gap = abs(edge.distance**2 - other.distance**2)
+    if apart is None or apart.moved > edge.moved + _SAME_BASIS:
+        return gap == 0
+    return gap <= _DEVIATIONS * 2 * apart.distance * edge.distance / sqrt(edge.numbers)

@@ -103,9 +103,7 @@ def _table(
     group: Group, matched: Sequence[Member], usable: Sequence[Member], skeleton: Skeleton, a: State, b: State
 ) -> UnitTable | None:
     def pairs(members: Iterable[Member]) -> tuple[Both, ...]:
-        return tuple(
-            (unit_rows_of(m, group.size, a[m.slot]), unit_rows_of(m, group.size, b[m.slot])) for m in members
-        )
+        return tuple((unit_rows_of(m, group.size, a[m.slot]), unit_rows_of(m, group.size, b[m.slot])) for m in members)
 
     weights = [m for m in usable if len(skeleton[m.slot].shape) > 1 and not skeleton[m.slot].is_buffer]
     incoming = pairs(m for m in weights if m.role in ("writes", "holds"))
@@ -114,7 +112,10 @@ def _table(
         return None
     by = pairs(m for m in matched if m in weights)
     marks = [
-        (f"norm of the {word} weights", *(np.linalg.norm(np.hstack([p[side] for p in every]), axis=1) for side in (0, 1)))
+        (
+            f"norm of the {word} weights",
+            *(np.linalg.norm(np.hstack([p[side] for p in every]), axis=1) for side in (0, 1)),
+        )
         for word, every in (("incoming", incoming), ("outgoing", outgoing))
         if every
     ]
