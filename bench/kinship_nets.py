@@ -2,13 +2,15 @@
 
     many("mlp-64") -> 256 nets, as stacked arrays; nets 2 k and 2 k + 1 make pair k, so that no net is in two pairs
 
-All nets of a width are trained side by side with batched products: initialised by torch's own rule from their own seed,
-shown the same 1250 images in an order of their own, with their own gradients alone. Kept as float16 in ``bench/out/kin``.
-Seeds hold the width too: otherwise the first units of a wide net would be those of a narrow one, and pairs of different
-widths would repeat each other's coincidences (dev/log.md, 2026-11-28).
+All nets of a width are trained side by side with batched products: initialised by torch's own rule from their own
+seed, shown the same 1250 images in an order of their own, with their own gradients alone. Kept as float16 in
+``bench/out/kin``. Seeds hold the width too: otherwise the first units of a wide net would be those of a narrow one,
+and pairs of different widths would repeat each other's coincidences (dev/log.md, 2026-11-28).
 """
 
 from __future__ import annotations
+
+import itertools
 
 import numpy as np
 import torch
@@ -32,7 +34,7 @@ def many(name: str) -> Nets:
         path.parent.mkdir(parents=True, exist_ok=True)
         found = _trained(name, COUNTS[name])
         partial = path.with_suffix(".part.npz")
-        np.savez(partial, **found)
+        np.savez(partial, **found)  # type: ignore[arg-type]  # its stubs take every name for an option
         partial.rename(path)
     with np.load(path) as stored:
         nets = {key: stored[key] for key in stored.files}
@@ -88,9 +90,10 @@ def _chunk(name: str, seeds: range) -> Nets:
 
 def _initial(sizes: tuple[int, ...], seeds: range) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
     """As torch draws linear layers: uniform up to 1 / sqrt(inputs)."""
-    weights, biases = [], []
+    weights: list[torch.Tensor] = []
+    biases: list[torch.Tensor] = []
     draws = [np.random.default_rng([sizes[1], seed, 0]) for seed in seeds]
-    for before, after in zip(sizes[:-1], sizes[1:], strict=True):
+    for before, after in itertools.pairwise(sizes):
         for shape, found in (((after, before), weights), ((1, after), biases)):
             drawn = np.stack([draw.uniform(-1, 1, size=shape) for draw in draws]) / before**0.5
             found.append(torch.tensor(drawn, dtype=torch.float32, requires_grad=True))

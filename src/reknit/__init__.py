@@ -9,6 +9,7 @@
     align      a network in the basis of another, computing what it computed
     merge      networks in one basis, averaged, with what is foreseen of it
     path       loss along the line between two networks
+    lineage    which files share an initialisation or descend from each other, with p-values
 
 The verbs are read when they are first used: ``import reknit`` alone loads neither torch nor polars.
 """
@@ -31,6 +32,8 @@ if _typing.TYPE_CHECKING:
     from reknit.assembly.verb import assemble
     from reknit.assembly.verify import verify
     from reknit.containers.inspect import inspect
+    from reknit.kinship.lineage import Lineage, lineage
+    from reknit.kinship.relation import Relation
     from reknit.match.align import Alignment, align
     from reknit.match.merge import Merge, merge
     from reknit.match.path import Path, path
@@ -46,11 +49,13 @@ __all__ = [
     "Assembly",
     "ContainerError",
     "InputError",
+    "Lineage",
     "Merge",
     "OutputError",
     "Path",
     "PileError",
     "ReknitError",
+    "Relation",
     "TableError",
     "UsageError",
     "Wiring",
@@ -60,6 +65,7 @@ __all__ = [
     "couple",
     "drop",
     "inspect",
+    "lineage",
     "load",
     "merge",
     "path",
@@ -76,6 +82,9 @@ _HOMES = {
     "couple": ("reknit.skeleton.verb", "couple"),
     "drop": ("reknit.puzzle.verb", "drop"),
     "inspect": ("reknit.containers.inspect", "inspect"),
+    "Lineage": ("reknit.kinship.lineage", "Lineage"),
+    "Relation": ("reknit.kinship.relation", "Relation"),
+    "lineage": ("reknit.kinship.lineage", "lineage"),
     "merge": ("reknit.match.merge", "merge"),
     "path": ("reknit.match.path", "path"),
     "Merge": ("reknit.match.merge", "Merge"),

@@ -55,7 +55,7 @@ def test_a_panel_gives_no_p_below_its_resolution():
     rng = np.random.default_rng(0)
     drawn = [placed(x[0], x[1:]).randomised(rng.random()) for x in rng.integers(0, 4, size=(2000, 8))]
     assert kstest(drawn, "uniform").pvalue > 0.01
-    with pytest.raises(UsageError, match="--panel: a panel of no networks says nothing. Name independent networks"):
+    with pytest.raises(UsageError, match=r"--panel: a panel of no networks says nothing. Name independent networks"):
         placed(1.0, [])
 
 
@@ -83,10 +83,10 @@ def test_unused_rows_of_independent_tables_that_share_their_seen_rows_give_valid
 
 @pytest.mark.parametrize("rows", [[], [3], [2, 99], [-1, 2]])
 def test_rows_that_cannot_be_unused_are_refused(rows):
-    with pytest.raises(InputError, match="rows are named as unused. Name two or more of the table's rows"):
+    with pytest.raises(InputError, match=r"rows are named as unused. Name two or more of the table's rows"):
         unused_rows(np.eye(5), np.eye(5), rows, np.random.default_rng(0))
 
 
 def test_a_table_without_seen_rows_is_refused():
-    with pytest.raises(InputError, match="unused: every row is named as unused. Leave out those that were trained."):
+    with pytest.raises(InputError, match=r"unused: every row is named as unused. Leave out those that were trained."):
         unused_rows(np.eye(5), np.eye(5), range(5), np.random.default_rng(0))

@@ -78,12 +78,12 @@ def test_constant_grams_say_nothing():
 
 
 def test_no_draws_are_refused():
-    with pytest.raises(UsageError, match="draws: 0 relabellings tell nothing. Ask for one at least."):
+    with pytest.raises(UsageError, match=r"draws: 0 relabellings tell nothing. Ask for one at least."):
         monte_carlo(lambda orders: orders[:, 0] * 1.0, 4, 0, np.random.default_rng(0))
 
 
 def test_units_whose_two_sides_resemble_each_other_agree_without_kinship():
-    """What the published test counts is far above chance on independent nets, and relabelling the stream is not fooled."""
+    """The published count is far above chance on independent nets; relabelling the stream is not fooled."""
     rng = np.random.default_rng(0)
     sides = []
     for _ in range(2):

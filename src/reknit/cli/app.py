@@ -20,6 +20,7 @@ from reknit.cli.assemble import assemble
 from reknit.cli.couple import couple
 from reknit.cli.drop import drop
 from reknit.cli.inspect import inspect
+from reknit.cli.lineage import lineage
 from reknit.cli.merge import merge
 from reknit.cli.path import path
 from reknit.cli.terminal import BAD_INPUT, INTERRUPTED, StoppedError, print_error
@@ -32,7 +33,7 @@ BROKEN_PIPE = 128 + 13  # as the shell has it for SIGPIPE
 ClickUsageError: type[Exception] = typer.BadParameter.__bases__[0]
 
 app = typer.Typer(name="reknit", add_completion=False, pretty_exceptions_enable=False)
-VERBS = {verb.__name__: verb for verb in (drop, inspect, couple, assemble, verify, align, merge, path)}
+VERBS = {verb.__name__: verb for verb in (drop, inspect, couple, assemble, verify, align, merge, path, lineage)}
 for verb in VERBS.values():
     app.command()(verb)
 

@@ -2,14 +2,14 @@
 
 | tests | combined by | valid |
 |---|---|---|
-| independent: units of different groups, each test looking at groups before its own alone | ``fisher`` | exactly |
+| independent: units of different groups, each test looking at groups before its own | ``fisher`` | exactly |
 | any e-values | ``averaged`` | whatever their dependence |
 | any p-values | ``bonferroni``, ``geometric`` | whatever their dependence |
 
-Fisher, "Statistical methods for research workers" (1925): -2 sum ln p_i is chi-squared with 2 m degrees of freedom, or
-stochastically smaller where the p_i are super-uniform; its tail is exp(-x/2) sum_{j<m} (x/2)^j / j!, here in logarithms.
-Averages of e-values are e-values, and 1/e is a p-value (Markov). Geometric: e times the geometric mean of p-values is a
-p-value (Vovk, Wang, "Combining p-values via averaging" (2020), doi:10.1093/biomet/asaa027).
+Fisher, "Statistical methods for research workers" (1925): -2 sum ln p_i is chi-squared with 2 m degrees of freedom,
+or stochastically smaller where the p_i are super-uniform; its tail is exp(-x/2) sum_{j<m} (x/2)^j / j!, here in
+logarithms. Averages of e-values are e-values, and 1/e is a p-value (Markov). Geometric: e times the geometric mean of
+p-values is a p-value (Vovk, Wang, "Combining p-values via averaging" (2020), doi:10.1093/biomet/asaa027).
 
 Everything is in log10: these numbers underflow.
 """

@@ -1,17 +1,17 @@
 """Mantel's test on the Grams of one axis: evidence that laundering of the other axis cannot touch.
 
-Rows of A (h units x p features) are brought to length 1; G = A A^T holds the cosines of the units among themselves. G is
-the same however the features are permuted, given signs, or rotated; and those of the columns, the same for whatever is
-done so to the rows. The statistic is the correlation of the entries of G_A and G_B off the diagonal; under the
-assumptions of ``fixed_points`` relabelling the units of A changes nothing in law, so
+Rows of A (h units x p features) are brought to length 1; G = A A^T holds the cosines of the units among themselves. G
+is the same however the features are permuted, given signs, or rotated; and those of the columns, the same for
+whatever is done so to the rows. The statistic is the correlation of the entries of G_A and G_B off the diagonal;
+under the assumptions of ``fixed_points`` relabelling the units of A changes nothing in law, so
 
     T_pi = corr of G_A[pi(i), pi(j)] and G_B[i, j],  i != j
 
-(Mantel, "The detection of disease clustering and a generalized regression approach" (1967), PMID 6018555) gives an exact
-p by ``monte_carlo``, floor 1 / (draws + 1). Tested against all h! relabellings for small h.
+(Mantel, "The detection of disease clustering and a generalized regression approach" (1967), PMID 6018555) gives an
+exact p by ``monte_carlo``, floor 1 / (draws + 1). Tested against all h! relabellings for small h.
 
-Of more than ``MOST`` units as many are drawn, the same labels in A and B: relabelling those alone is as exact, and costs
-less power than it saves. Cost: draws x MOST^2 gathers.
+Of more than ``MOST`` units as many are drawn, the same labels in A and B: relabelling those alone is as exact. Cost:
+draws x MOST^2 gathers.
 """
 
 from __future__ import annotations

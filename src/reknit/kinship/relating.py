@@ -32,6 +32,9 @@ from reknit.kinship.unused_rows import unused_rows
 
 FEW, MANY, TRACE_DRAWS = 499, 4999, 9999
 SETTLED = -6.0
+FALSE_SHARE = 0.01
+"""Among groups that are called inherited, the share that is expected not to be (Benjamini, Hochberg 1995,
+doi:10.1111/j.2517-6161.1995.tb02031.x; of tests that depend on each other positively or not at all)."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +47,7 @@ class Exact:
         log10_p: of all kinds together.
         log10_e: of the averaged e-values of fixed points; None if there were none.
         effect: share of units in place over all groups matched.
-        inherited: groups with evidence of their own.
+        inherited: groups with evidence of their own (see ``FALSE_SHARE``).
     """
 
     findings: tuple[Finding, ...]
@@ -61,7 +64,6 @@ def exact_evidence(
     independent: bool,
     unused: Mapping[str, tuple[Both, Sequence[int]]] | None = None,
     seed: int = 0,
-    threshold: float = -3.0,
 ) -> Exact:
     """Every test on every table.
 
@@ -70,14 +72,14 @@ def exact_evidence(
         independent: whether tests of one kind on different tables are independent, as those of a skeleton's plan are.
         unused: name of a table -> the table of A and of B, and the rows that were never trained.
         seed: of the coins, together with the numbers.
-        threshold: log10 of the p below which a group counts as inherited, after correction for the number of groups.
     """
-    found = [_matched(table.in_order(), seed) for table in tables if table.matched is not None]
+    tables = [table.in_order() for table in tables]
+    found = [_matched(each, each.matched, seed) for each in tables if each.matched is not None]
     found += [_unused(name, *given, seed) for name, given in (unused or {}).items()]
     settled = bool(found) and bonferroni([each.log10_p for each in found]) < SETTLED
     draws = FEW if settled else MANY
     for table in tables:
-        found += _relabelled(table.in_order(), draws, seed)
+        found += _relabelled(table, draws, seed)
     by_kind: dict[str, list[Finding]] = {}
     for each in found:
         by_kind.setdefault(each.test, []).append(each)
@@ -90,22 +92,20 @@ def exact_evidence(
         bonferroni(list(kinds.values())),
         averaged([each.log10_e for each in counted if each.log10_e is not None]) if counted else None,
         sum(each.statistic for each in counted) / units if units else 0.0,
-        _inherited(found, threshold),
+        _inherited(found),
     )
 
 
-def _matched(table: UnitTable, seed: int) -> Finding:
-    assert table.matched is not None
-    found = fixed_points(*table.matched, table.rng(seed))
+def _matched(table: UnitTable, both: Both, seed: int) -> Finding:
+    found = fixed_points(*both, table.rng(seed))
     return Finding(
         "fixed points", table.name, found.size, "exact", found.log10_p, found.log10_e, found.count, 1.0, found.share
     )
 
 
 def _unused(name: str, both: Both, rows: Sequence[int], seed: int) -> Finding:
-    table = UnitTable(name, len(both[0]), both, (), ()).in_order()
-    assert table.matched is not None
-    found = unused_rows(*table.matched, rows, table.rng(seed))
+    table = UnitTable(name, len(both[0]), None, (both,), ()).in_order()
+    found = unused_rows(*table.incoming[0], rows, table.rng(seed))
     return Finding(
         "unused rows", name, found.size, "exact", found.log10_p, found.log10_e, found.count, 1.0, found.share
     )
@@ -124,7 +124,7 @@ def _relabelled(table: UnitTable, draws: int, seed: int) -> list[Finding]:
 
 
 def _grams(pairs: Sequence[Both]) -> list[Both]:
-    """Two Grams of the units: of the weights as they are, which rotations leave alone, and balanced, which factors do."""
+    """Two Grams of the units: of the weights as they are, blind to rotations, and balanced, blind to factors."""
     raw, even = (
         tuple(gram(np.concatenate([prepare(pair[side]) for pair in pairs], axis=1)) for side in (0, 1))
         for prepare in (_of_mean_length_one, balanced)
@@ -155,9 +155,12 @@ def _together(findings: Sequence[Finding], *, independent: bool) -> float:
     return min(bonferroni([bonferroni(ps), geometric(ps)]), 0.0)
 
 
-def _inherited(findings: Sequence[Finding], threshold: float) -> tuple[str, ...]:
-    """Groups whose own tests reject, corrected for the tests on a group and the number of groups."""
+def _inherited(findings: Sequence[Finding]) -> tuple[str, ...]:
+    """Groups that reject by the procedure of Benjamini and Hochberg, by their smallest p times its own tests."""
     by_place: dict[str, list[float]] = {}
     for each in findings:
         by_place.setdefault(each.where, []).append(each.log10_p)
-    return tuple(where for where, ps in by_place.items() if bonferroni(ps) + np.log10(len(by_place)) <= threshold)
+    own = {where: bonferroni(ps) for where, ps in by_place.items()}
+    ranked = sorted(own.values())
+    passed = [p for k, p in enumerate(ranked, 1) if p <= np.log10(FALSE_SHARE * k / len(ranked))]
+    return tuple(where for where, p in own.items() if passed and p <= passed[-1])

@@ -11,7 +11,7 @@ parent and its child. Numbers are in log10, because they underflow.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -113,7 +113,7 @@ class Relation:
         effect: share of units in place, over all groups tested; of calibrated evidence the share agreed upon.
         findings: test by test.
         kinds: log10 p of every kind of test over all groups, before correction.
-        inherited: groups whose own evidence is below ``threshold`` after correction for their number.
+        inherited: groups of units with evidence of their own; 1 % of them are expected to be named wrongly.
         direction: which came first.
         voids: what was not tested, and why.
         assumptions: what the p-value rests on, a sentence each.
@@ -157,3 +157,16 @@ class Relation:
             "assumptions": list(self.assumptions),
             "threshold": self.threshold,
         }
+
+
+def short_names(paths: Sequence[Path]) -> tuple[str, ...]:
+    """As few of the last parts of paths as tell them apart.
+
+    >>> short_names([Path("a/b/model.bin"), Path("a/c/model.bin")])
+    ('b/model.bin', 'c/model.bin')
+    """
+    for count in range(1, max(len(path.parts) for path in paths) + 1):
+        names = tuple("/".join(path.parts[-count:]) for path in paths)
+        if len(set(names)) == len(names):
+            return names
+    return tuple(map(str, paths))

@@ -1,14 +1,16 @@
 """Agreement of two matchings of the same units: what published tests count, and why it is no p-value by itself.
 
-Units of A and B are matched once by their incoming and once by their outgoing weights (or by gate and up); T counts the
-units that get the same partner twice (Zhu et al., "Independence Tests for Language Models" (2025), arXiv 2502.12292, take
-such matchings for the robust test that they call empirical). A relabelling of units moves both matchings together, so it
-says nothing of the law of T. Independent networks trained on the same data find the same features: on digits MLPs of 64
-to 512 units T was 16 to 95 where a uniform pair of permutations gives 1 (docs/kinship.md). So here T is judged
+Units of A and B are matched once by their incoming and once by their outgoing weights (or by gate and up); T counts
+the units that get the same partner twice (Zhu et al., "Independence Tests for Language Models" (2025), arXiv
+2502.12292, take such matchings for the robust test that they call empirical). A relabelling of units moves both
+matchings together, so it says nothing of the law of T. Independent networks trained on the same data find the same
+features: on digits MLPs of 64 to 512 units T was 16 to 95 where a uniform pair of permutations gives 1
+(docs/kinship.md). So here T is judged
 
-- by ``stream_relabel``: one random relabelling of the axis that incoming and outgoing weights share, in both. Exact if
-  A is independent of B and the law of A is the same for every order of that axis; blind to permutation, scale and sign of
-  the units; it wants the shared axis in place, and it keeps the correlation of what comes in and goes out of a unit.
+- by ``stream_relabel``: one random relabelling of the axis that incoming and outgoing weights share, in both. Exact
+  if A is independent of B and the law of A is the same for every order of that axis; blind to permutation, scale and
+  sign of the units; it wants the shared axis in place, and it keeps the correlation of what comes in and goes out of
+  a unit.
 - or beside independent networks (``panel``).
 
 ``published_log10_p`` is what is claimed elsewhere, for the benches that show it to be wrong.

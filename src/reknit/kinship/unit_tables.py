@@ -59,7 +59,7 @@ class UnitTable:
 
 
 def balanced(rows: Rows) -> Rows:
-    """D1 W D2 with positive diagonals such that rows, and columns, have about the same norm; rows of length 1 at the end.
+    """D1 W D2 with positive diagonals such that rows, and columns, have about one norm; rows of length 1 at the end.
 
     Factors on units, and on the units they read, are gone (Sinkhorn's scaling of the squares, ``ROUNDS`` rounds). Rows
     and columns of zeros stay.

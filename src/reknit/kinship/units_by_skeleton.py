@@ -1,10 +1,10 @@
 """Which units may change places, and in which order their tests are independent: read off a skeleton.
 
-A group that is not fixed, lies within no other and has no other within it is one set of exchangeable units. Visited in
-the order of the forward pass, a group is matched by incoming weights whose other axes are fixed or belong to groups that
-were visited before (or are not tested at all). With pi_1 .. pi_m independent relabellings of the groups, the matching of
-group i is f(pi_1 .. pi_{i-1}) o pi_i^-1, which is uniform whatever pi_1 .. pi_{i-1}: so all of them are independent, and
-so are Grams, which depend on pi_i alone. Fisher's method is then exact for each kind of test.
+A group that is not fixed, lies within no other and has no other within it is one set of exchangeable units. Visited
+in the order of the forward pass, a group is matched by incoming weights whose other axes are fixed or belong to
+groups that were visited before (or are not tested at all). With pi_1 .. pi_m independent relabellings of the groups,
+the matching of group i is f(pi_1 .. pi_{i-1}) o pi_i^-1, which is uniform whatever pi_1 .. pi_{i-1}: so all of them
+are independent, and so are Grams, which depend on pi_i alone. Fisher's method is then exact for each kind of test.
 
 A tensor two of whose axes run over one group is left out of matchings: both sides would move.
 """
@@ -31,11 +31,13 @@ class Plan:
     """What will be tested, without numbers.
 
     Attributes:
+        skeleton: of the networks.
         groups: in the order in which they are visited.
         matched: group -> members whose tensors its matching looks at.
         voids: groups that are not tested, and why.
     """
 
+    skeleton: Skeleton
     groups: tuple[Group, ...]
     matched: Mapping[str, tuple[Member, ...]]
     voids: tuple[Void, ...]
@@ -62,19 +64,18 @@ def planned(skeleton: Skeleton) -> Plan:
     for name in free:
         matched.setdefault(name, ())
     voids = tuple(Void(_some(names), reason) for reason, names in reasons.items())
-    return Plan(tuple(free[name] for name in matched), matched, voids)
+    return Plan(skeleton, tuple(free[name] for name in matched), matched, voids)
 
 
-def tables(plan: Plan, skeleton: Skeleton, a: State, b: State) -> tuple[tuple[UnitTable, ...], tuple[Void, ...]]:
+def tables(plan: Plan, a: State, b: State) -> tuple[tuple[UnitTable, ...], tuple[Void, ...]]:
     """The groups of a plan in two networks, and those that numbers make void.
 
     Args:
-        plan: of the skeleton.
-        skeleton: of both networks.
+        plan: of the skeleton of both.
         a: slot -> tensor; slots may be missing.
         b: likewise.
     """
-    found, voids = [], list(plan.voids)
+    skeleton, found, voids = plan.skeleton, [], list(plan.voids)
     written = {}
     for slot in skeleton.slots:
         if len(slot.shape) == 2 and slot.key in a and slot.key in b:

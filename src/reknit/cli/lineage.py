@@ -1,0 +1,102 @@
+"""``reknit lineage``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from reknit.cli.terminal import ProgressLine, print_json
+
+if TYPE_CHECKING:
+    from reknit.kinship.lineage import Lineage
+    from reknit.kinship.relation import Relation
+
+CANNOT_SAY = 3
+
+
+def lineage(
+    files: Annotated[list[Path], typer.Argument(metavar="FILES...", help="Two or more checkpoints.")],
+    *,
+    like: Annotated[
+        str | None,
+        typer.Option(metavar="SKELETON", help="package.module:callable, a folder with config.json, or a built-in one."),
+    ] = None,
+    example: Annotated[
+        str | None,
+        typer.Option("--input", metavar="SHAPE", help="Example input of the skeleton: 1x3x224x224, int:1x16."),
+    ] = None,
+    panel: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="FILE", help="An independent network of this kind; say it again for each. Needs --like."),
+    ] = None,
+    unused: Annotated[
+        list[str] | None,
+        typer.Option(metavar="TENSOR:ROWS", help="Rows that were never trained: embeddings.weight:1-10."),
+    ] = None,
+    vocab: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="A vocab.txt that names such rows: [unused0], ...")
+    ] = None,
+    alpha: Annotated[
+        float, typer.Option(metavar="P", help="A relation is settled below this p, corrected for all pairs.")
+    ] = 0.001,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same answer.")] = 0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")] = False,
+) -> int:
+    """Say which checkpoints share an initialisation or descend from each other, with a p-value where one exists."""
+    from reknit.kinship.lineage import lineage as run
+
+    with ProgressLine() as show:
+        found = run(
+            files,
+            like=like,
+            input=example,
+            panel=panel or (),
+            unused=unused or (),
+            vocab=vocab,
+            alpha=alpha,
+            seed=seed,
+            progress=show.line,
+        )
+    if as_json:
+        print_json(found.as_json())
+    else:
+        _print(found)
+    return 0 if found.decided else CANNOT_SAY
+
+
+def _print(found: Lineage) -> None:
+    for number, relation in enumerate(found.relations):
+        if number:
+            typer.echo("")
+        _print_pair(relation)
+
+
+def _print_pair(relation: Relation) -> None:
+    from reknit.cli.summary import print_rows
+    from reknit.kinship.concluding import p_in_words
+
+    kinds = "  ".join(f"{kind} {p_in_words(p)}" for kind, p in relation.kinds.items())
+    tested = len({each.where for each in relation.findings if each.tier == "exact"})
+    rows = {
+        "files": f"{relation.first}\n{relation.second}",
+        "evidence": relation.label,
+        "claim": relation.claim,
+        "p by kind": kinds or "nothing was tested",
+        "effect": f"{relation.effect:.3g} of the units are where they were in the other file",
+        "inherited": f"{len(relation.inherited)} of {tested} groups of units: {_some(relation.inherited)}",
+        "direction": f"{relation.direction.label}: {relation.direction.reason}"
+        + (f"; first {relation.direction.parent}" if relation.direction.parent is not None else ""),
+        "not tested": "\n".join(f"{each.where}: {each.reason}" for each in relation.voids[:5])
+        + (f"\nand {len(relation.voids) - 5} more" if len(relation.voids) > 5 else "")
+        or "nothing",
+        "assumed": "\n".join(relation.assumptions),
+    }
+    print_rows(None, rows)
+
+
+def _some(names: tuple[str, ...], most: int = 3) -> str:
+    if not names:
+        return "none"
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")

@@ -1,0 +1,182 @@
+"""Which units are tested: jointly uniform by a skeleton, nothing that may be an input or output without one, voids."""
+
+import itertools
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+from match.matched_nets import random_tensors, traced
+from reknit.kinship import units_by_shape, units_by_skeleton
+from reknit.kinship.fixed_points import fixed_points
+from reknit.kinship.unit_tables import balanced
+from reknit.kinship.voids import from_name, same_units_twice, units_sorted, written_table
+from reknit.skeleton.symmetry import Permutation, Symmetry
+from reknit.skeleton.trace import trace
+from strategies import seeds
+
+
+class Mixed(nn.Module):
+    """A stream that is mixed with itself: rows and columns of ``mix`` run over the same units."""
+
+    def __init__(self):
+        super().__init__()
+        self.inp, self.mix, self.out = nn.Linear(4, 6), nn.Linear(6, 6), nn.Linear(6, 3)
+
+    def forward(self, x):
+        h = self.inp(x)
+        return self.out(torch.relu(h + self.mix(h)))
+
+
+def tables_of(like, a, b):
+    skeleton = traced(like)[1]
+    return units_by_skeleton.tables(units_by_skeleton.planned(skeleton), a, b)
+
+
+def test_the_matchings_of_all_groups_are_jointly_uniform():
+    """All 3! x 3! relabellings of the hidden units of A lead to all 3! x 3! pairs of matchings, each once."""
+    like = "mlp:sizes=4-3-3-2"
+    skeleton = traced(like)[1]
+    a, b = (random_tensors(skeleton, seed) for seed in (1, 2))
+    rng = np.random.default_rng(0)
+    seen = []
+    for orders in itertools.product(itertools.permutations(range(3)), repeat=2):
+        moves = [Permutation(f"layers.{k}", np.array(order)) for k, order in enumerate(orders)]
+        moved = Symmetry(skeleton, tuple(moves)).apply(a)
+        found, _ = tables_of(like, moved, b)
+        seen.append(tuple(tuple(fixed_points(*table.matched, rng).matching) for table in found))
+    assert len(seen) == len(set(seen)) == 36
+
+
+@pytest.mark.parametrize("like", ["llama", "bert", "preact-resnet", "mlp"])
+def test_every_matching_looks_at_groups_that_come_before_it_alone(like):
+    like = {"mlp": "mlp:sizes=4-3-3-2"}.get(like, like)
+    from match.matched_nets import LIKES
+
+    skeleton = traced(LIKES.get(like, like))[1]
+    plan = units_by_skeleton.planned(skeleton)
+    tested = [group.name for group in plan.groups]
+    assert any(plan.matched[name] for name in tested)
+    for k, group in enumerate(plan.groups):
+        assert not group.fixed
+        assert group.within is None
+        slots = {member.slot for member in plan.matched[group.name]}
+        for other in plan.groups[k + 1 :]:
+            assert not slots & {member.slot for member in other.members}
+
+
+def test_a_matrix_both_of_whose_axes_are_one_group_is_not_matched():
+    skeleton = trace(Mixed(), (torch.zeros(2, 4),), name="mixed")
+    plan = units_by_skeleton.planned(skeleton)
+    (group,) = plan.groups
+    assert {m.slot for m in group.members} >= {"inp.weight", "mix.weight", "out.weight"}
+    assert [m.slot for m in plan.matched[group.name]] == ["inp.weight"]
+
+
+def test_heads_rotary_pairs_inputs_and_outputs_are_named_as_void():
+    from match.matched_nets import LIKES
+
+    reasons = {void.reason for void in units_by_skeleton.planned(traced(LIKES["llama"])[1]).voids}
+    assert {"looked up by the input", "output", "constant", "heads, with units of their own inside"} <= reasons
+    assert "lies within heads or groups" in reasons
+
+
+@settings(max_examples=20)
+@given(seeds, st.integers(2, 8), st.integers(2, 8))
+def test_balanced_tables_do_not_see_positive_factors(seed, rows, columns):
+    rng = np.random.default_rng(seed)
+    table = rng.uniform(0.2, 1, size=(rows, columns)) * rng.choice([-1, 1], size=(rows, columns))
+    factors = rng.uniform(0.5, 2, size=(rows, 1)) * rng.uniform(0.5, 2, size=columns)
+    assert balanced(table * factors) == pytest.approx(balanced(table), abs=0.02)
+    assert np.linalg.norm(balanced(table), axis=1) == pytest.approx(np.ones(rows))
+
+
+def drawn(shapes, seed):
+    rng = np.random.default_rng(seed)
+    return {name: rng.normal(size=shape) for name, shape in shapes.items()}
+
+
+def by_shape(shapes):
+    tables, voids = units_by_shape.tables(drawn(shapes, 1), drawn(shapes, 2))
+    return {table.name for table in tables}, {void.where: void.reason for void in voids}
+
+
+def test_without_a_skeleton_inputs_outputs_and_heads_are_left_out():
+    found, voids = by_shape(
+        {"fc1.weight": (20, 7), "fc2.weight": (20, 20), "query.weight": (20, 20), "out.weight": (5, 20)}
+    )
+    assert found == {
+        "rows of fc1.weight",
+        "rows of fc2.weight",
+        "columns of fc2.weight",
+        "columns of query.weight",
+        "columns of out.weight",
+    }
+    assert voids == {
+        "columns of fc1.weight": "may be the network's input, or grouped channels",
+        "rows of query.weight": "lies in heads that no skeleton names",
+        "rows of out.weight": "may be the network's output",
+    }
+
+
+def test_an_autoencoder_hides_its_ends_and_is_not_tested():
+    found, voids = by_shape({"enc.weight": (20, 9), "dec.weight": (9, 20)})
+    assert found == set()
+    assert voids["rows of dec.weight"].startswith(
+        "the network's output cannot be told from shapes; a skeleton (--like)"
+    )
+    assert voids["columns of enc.weight"].startswith("the network's input cannot be told from shapes")
+
+
+def test_tables_are_tested_by_their_columns():
+    found, voids = by_shape({"embed.weight": (30, 12), "up.weight": (24, 12), "down.weight": (12, 24)})
+    assert "columns of embed.weight" in found
+    assert voids["rows of embed.weight"] == "a table that is looked up"
+
+
+def test_ten_answers_are_an_output_though_another_size_is_a_multiple():
+    found, voids = by_shape({"fc1.weight": (640, 7), "fc2.weight": (10, 640)})
+    assert voids["rows of fc2.weight"] == "may be the network's output"
+    assert "rows of fc1.weight" in found
+
+
+def test_written_tables_are_told():
+    places = np.arange(40)[:, None] / 10000 ** (np.arange(8) // 2 / 4)
+    sines = np.where(np.arange(8) % 2, np.cos(places), np.sin(places))
+    rng = np.random.default_rng(0)
+    assert written_table(np.eye(9)[rng.permutation(9)]) == "one-hot rows"
+    assert written_table(sines) == "sines of positions"
+    assert written_table(sines + 0.02 * rng.normal(size=sines.shape)) == ""
+    assert written_table(rng.normal(size=(40, 8))) == ""
+
+
+def test_a_diagonal_or_a_symmetric_matrix_stands_out():
+    drawn = np.random.default_rng(0).normal(size=(40, 40))
+    assert same_units_twice(drawn) == ""
+    assert "its diagonal stands out" in same_units_twice(drawn + 5 * np.eye(40))
+    assert "resembles its transpose" in same_units_twice(drawn + 0.5 * drawn.T)
+
+
+@given(seeds)
+def test_units_are_called_sorted_if_those_of_both_networks_are(seed):
+    rng = np.random.default_rng(seed)
+    mark, other = rng.normal(size=(2, 64))
+    assert units_sorted([("bias", np.sort(mark), np.sort(other))]) == "units sorted by bias"
+    assert units_sorted([("bias", np.sort(mark), other)]) == ""
+    assert units_sorted([("bias", np.sort(mark), other), ("gain", mark, -np.sort(other))]).startswith("units sorted by")
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("wte.weight", "a table that is looked up"),
+        ("layers.0.self_attn.k_proj.weight", "lies in heads that no skeleton names"),
+        ("rnn.weight_hh_l0", "lies in gates of a recurrent cell that no skeleton names"),
+        ("layers.0.mlp.gate_proj.weight", ""),
+    ],
+)
+def test_names_tell_what_is_not_free(name, reason):
+    assert from_name(name) == reason
