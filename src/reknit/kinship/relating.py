@@ -7,6 +7,7 @@
 | incoming Gram | cosines among units by what comes in | the units read: any permutation or rotation of them |
 | outgoing Gram | cosines among units by what goes out | the units written to: any permutation or rotation of them |
 | unused rows | rows of tables that were never trained | both at once |
+| same numbers | all weights, matched (``same_numbers``: it assumes more) | permutations and factors of everything |
 
 Within a kind the groups are combined by Fisher's method where a skeleton shows them to be independent
 (``units_by_skeleton``); without one fixed points by averaged e-values, the others by the better of two bounds for any
@@ -27,6 +28,7 @@ from reknit.kinship.linear_trace import linear_trace
 from reknit.kinship.mantel import gram, mantel
 from reknit.kinship.monte_carlo import Drawn
 from reknit.kinship.relation import Finding
+from reknit.kinship.same_numbers import CHANCE, SameNumbers
 from reknit.kinship.unit_tables import Both, UnitTable, balanced
 from reknit.kinship.unused_rows import unused_rows
 
@@ -63,6 +65,8 @@ def exact_evidence(
     *,
     independent: bool,
     unused: Mapping[str, tuple[Both, Sequence[int]]] | None = None,
+    same: SameNumbers | None = None,
+    draw: bool = True,
     seed: int = 0,
 ) -> Exact:
     """Every test on every table.
@@ -71,14 +75,18 @@ def exact_evidence(
         tables: of units that may change places in law.
         independent: whether tests of one kind on different tables are independent, as those of a skeleton's plan are.
         unused: name of a table -> the table of A and of B, and the rows that were never trained.
+        same: the weights that agree.
+        draw: whether tests whose null is drawn are run; among thousands of pairs their floor says nothing.
         seed: of the coins, together with the numbers.
     """
     tables = [table.in_order() for table in tables]
     found = [_matched(each, each.matched, seed) for each in tables if each.matched is not None]
     found += [_unused(name, *given, seed) for name, given in (unused or {}).items()]
+    if same is not None and same.numbers:
+        found.append(_same(same))
     settled = bool(found) and bonferroni([each.log10_p for each in found]) < SETTLED
     draws = FEW if settled else MANY
-    for table in tables:
+    for table in tables if draw else ():
         found += _relabelled(table, draws, seed)
     by_kind: dict[str, list[Finding]] = {}
     for each in found:
@@ -100,6 +108,12 @@ def _matched(table: UnitTable, both: Both, seed: int) -> Finding:
     found = fixed_points(*both, table.rng(seed))
     return Finding(
         "fixed points", table.name, found.size, "exact", found.log10_p, found.log10_e, found.count, 1.0, found.share
+    )
+
+
+def _same(same: SameNumbers) -> Finding:
+    return Finding(
+        "same numbers", "all", same.numbers, "exact", same.log10_p, None, same.agree, CHANCE * same.numbers, same.share
     )
 
 
@@ -159,7 +173,8 @@ def _inherited(findings: Sequence[Finding]) -> tuple[str, ...]:
     """Groups that reject by the procedure of Benjamini and Hochberg, by their smallest p times its own tests."""
     by_place: dict[str, list[float]] = {}
     for each in findings:
-        by_place.setdefault(each.where, []).append(each.log10_p)
+        if each.test != "same numbers":
+            by_place.setdefault(each.where, []).append(each.log10_p)
     own = {where: bonferroni(ps) for where, ps in by_place.items()}
     ranked = sorted(own.values())
     passed = [p for k, p in enumerate(ranked, 1) if p <= np.log10(FALSE_SHARE * k / len(ranked))]

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 _LAYOUT = 1
 _TABLES = """
 create table if not exists about (name varchar primary key, value varchar);
-create table if not exists files (id integer primary key, sha256 varchar unique not null, path varchar not null);
+create table if not exists files (id integer primary key, sha256 varchar not null, path varchar not null);
 create table if not exists vectors (file integer not null, place integer not null, kind varchar not null,
     tensor varchar not null, numbers blob not null);
 create table if not exists relations (first integer not null, second integer not null, options varchar not null,
@@ -68,7 +68,7 @@ class Store:
 
     def add(self, sha256: str, path: str | Path, vectors: Iterable[Vector]) -> int:
         """Keep a file's sketch, and tell its number; a file that is known keeps its own."""
-        known = self.find(sha256)
+        known = self.find(sha256, path)
         if known is not None:
             self._db.execute("update files set path = ? where id = ?", [str(path), known])
             return known
@@ -83,10 +83,13 @@ class Store:
                 self._db.executemany("insert into vectors values (?, ?, ?, ?, ?)", rows)
         return number
 
-    def find(self, sha256: str) -> int | None:
-        """The number of a file, if it is known."""
-        row = self._db.execute("select id from files where sha256 = ?", [sha256]).fetchone()
-        return None if row is None else int(row[0])
+    def find(self, sha256: str, path: str | Path) -> int | None:
+        """The number of a file, if it is known: here, or at a place where it is no more. A copy is another file."""
+        asked = "select id, path from files where sha256 = ? order by path <> ?, id"
+        for number, known in self._db.execute(asked, [sha256, str(path)]).fetchall():
+            if known == str(path) or not Path(known).exists():
+                return int(number)
+        return None
 
     def files(self) -> dict[int, str]:
         """Number -> path, ascending."""
@@ -102,7 +105,7 @@ class Store:
 
     def keep(self, pair: tuple[int, int], options: str, found: Mapping[str, Any]) -> None:
         """Keep what was found of two files."""
-        text = json.dumps(found, allow_nan=False)
+        text = json.dumps(found)  # e-values may be 0, so minus infinity in logarithms
         self._db.execute("insert or replace into relations values (?, ?, ?, ?)", [*sorted(pair), options, text])
 
     def relations(self, options: str) -> dict[tuple[int, int], dict[str, Any]]:

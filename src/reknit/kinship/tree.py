@@ -116,6 +116,15 @@ class Family:
     edges: tuple[Edge, ...]
     copies: tuple[tuple[int, ...], ...] = ()
 
+    def as_json(self) -> dict[str, Any]:
+        """As ``--json`` prints it."""
+        return {
+            "members": list(self.members),
+            "roots": list(self.roots),
+            "edges": [edge.as_json() for edge in self.edges],
+            "copies": [list(each) for each in self.copies],
+        }
+
 
 def family_trees(count: int, links: Sequence[Link]) -> tuple[Family, ...]:
     """The families among ``count`` files and their trees, in the order of their first members.
