@@ -116,3 +116,27 @@ def test_two_parents_of_one_file_are_two_trees(middle: int) -> None:
     (family,) = family_trees(3, links)
     assert len(family.edges) == 1
     assert set(family.roots) == set(others)
+
+
+def test_what_might_hang_elsewhere_has_no_implied_direction() -> None:
+    """A cast of 0 is as near to 2 as 0 is: 2 may be the parent of 0."""
+    links = [
+        Link(0, 1, 1e-3, parent=0, numbers=1000),
+        Link(1, 2, 0.2 - 1e-6, numbers=1000),
+        Link(0, 2, 0.2, numbers=1000),
+        Link(2, 3, 0.1, numbers=1000),
+    ]
+    (family,) = family_trees(4, links)
+    assert {(edge.parent, edge.child, edge.direction, edge.instead) for edge in family.edges} == {
+        (0, 1, "decided", ()),
+        (1, 2, "undirected", ((0, 2),)),
+        (2, 3, "undirected", ()),
+    }
+    assert family.roots == (0, 2, 3)
+
+
+def test_a_difference_beyond_three_deviations_is_told() -> None:
+    links = [Link(0, 1, 0.1, parent=0, numbers=10**6), Link(1, 2, 0.2, numbers=10**6), Link(0, 2, 0.223, numbers=10**6)]
+    (family,) = family_trees(3, links)
+    assert [edge.instead for edge in family.edges] == [(), ()]
+    assert {edge.direction for edge in family.edges} == {"decided", "implied"}

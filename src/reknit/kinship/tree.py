@@ -7,7 +7,8 @@ branchings" 1967, doi:10.6028/jres.071B.032), as networkx has it, with a root of
 what was merged from two shows as a child of the nearer one. Files of the same numbers are one node.
 
 Of the edges that come out, those are `decided` whose own link was; where every root that agrees with the decided edges
-lies on one side of an edge, it is `implied` (if each file has one parent); the rest is `undirected`.
+lies on one side of an edge, it is `implied` (if each file has one parent); the rest is `undirected`, and so is what
+might hang elsewhere (below) and turn round there.
 
 Another link may do as well as an edge. If c is P + drift, and B lies at a distance e from P, then
 
@@ -19,13 +20,14 @@ deviations cannot be told from the edge, and are listed with it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import sqrt
 from typing import Any, Literal
 
 import networkx as nx
 
+Pair = tuple[int, int]
 Direction = Literal["decided", "implied", "undirected"]
 _ROOT = -1
 _SAME_BASIS = 0.02
@@ -180,14 +182,15 @@ def _family(members: tuple[int, ...], first_of: Sequence[int], links: Sequence[L
     roots: list[int] = []
     for tree in sorted(nx.connected_components(trees), key=min):
         part = [pair for pair in chosen if pair[0] in tree]
-        possible = _possible_roots(tree, part, nearest)
+        instead = {pair: _instead(nearest[frozenset(pair)], part, nearest) for pair in part}
+        possible = _possible_roots(tree, instead, nearest)
         roots += possible
-        edges += _directed(part, possible, nearest)
+        edges += _directed(instead, possible, nearest)
     order = sorted(edges, key=lambda edge: (edge.parent, edge.child))
     return Family(members, tuple(sorted(roots)), tuple(order), copies)
 
 
-def _arborescence(members: Sequence[int], links: Iterable[Link]) -> list[tuple[int, int]]:
+def _arborescence(members: Sequence[int], links: Iterable[Link]) -> list[Pair]:
     """Parent and child of every edge of the arborescence of least cost, with as few roots as directions let it have."""
     held = list(links)
     root = 1 + 2 * sum(link.cost for link in held)
@@ -203,35 +206,41 @@ def _arborescence(members: Sequence[int], links: Iterable[Link]) -> list[tuple[i
 
 
 def _possible_roots(
-    tree: Iterable[int], edges: Sequence[tuple[int, int]], links: dict[frozenset[int], Link]
+    tree: Iterable[int], instead: Mapping[Pair, Sequence[Pair]], links: Mapping[frozenset[int], Link]
 ) -> list[int]:
-    """Files from which every decided edge of a tree points away: what hangs together with the root without one."""
-    children = {child for _, child in edges}
+    """Files from which every decided edge points away, also if edges are exchanged for others that may be there.
+
+    They hang together with the root by undecided links, past no file whose parent is decided.
+    """
+    children = {child for _, child in instead}
     root = next(file for file in sorted(tree) if file not in children)
+    settled = {child for parent, child in instead if links[frozenset((parent, child))].parent is not None}
+    ways = [*instead, *(other for others in instead.values() for other in others)]
     undecided = nx.Graph()
-    undecided.add_nodes_from(tree)
-    undecided.add_edges_from(pair for pair in edges if links[frozenset(pair)].parent is None)
+    undecided.add_nodes_from(file for file in tree if file not in settled)
+    undecided.add_edges_from(
+        pair for pair in ways if links[frozenset(pair)].parent is None and not settled.intersection(pair)
+    )
     return sorted(nx.node_connected_component(undecided, root))
 
 
-def _directed(edges: Sequence[tuple[int, int]], roots: Sequence[int], links: dict[frozenset[int], Link]) -> list[Edge]:
+def _directed(
+    instead: Mapping[Pair, tuple[Pair, ...]], roots: Sequence[int], links: Mapping[frozenset[int], Link]
+) -> list[Edge]:
     possible = set(roots)
     found = []
-    for parent, child in edges:
+    for (parent, child), others in instead.items():
         link = links[frozenset((parent, child))]
         direction: Direction = "implied"
         if link.parent is not None:
             direction = "decided"
         elif child in possible:
             direction = "undirected"
-        instead = _instead(link, edges, links)
-        found.append(Edge(parent, child, link.distance, link.moved, direction, instead))
+        found.append(Edge(parent, child, link.distance, link.moved, direction, others))
     return found
 
 
-def _instead(
-    edge: Link, edges: Sequence[tuple[int, int]], links: dict[frozenset[int], Link]
-) -> tuple[tuple[int, int], ...]:
+def _instead(edge: Link, edges: Sequence[Pair], links: Mapping[frozenset[int], Link]) -> tuple[Pair, ...]:
     """Links across the cut that an edge bridges which cannot be told from it."""
     tree = nx.Graph(list(edges))
     tree.remove_edge(edge.first, edge.second)
@@ -241,7 +250,7 @@ def _instead(
     return tuple(sorted((link.first, link.second) for link in found))
 
 
-def _cannot_be_told(edge: Link, other: Link, links: dict[frozenset[int], Link]) -> bool:
+def _cannot_be_told(edge: Link, other: Link, links: Mapping[frozenset[int], Link]) -> bool:
     if abs(edge.moved - other.moved) > _SAME_BASIS:
         return False
     apart = links.get(edge.ends ^ other.ends)

@@ -49,8 +49,9 @@ def draw_forest(nodes: Sequence[Node], label: str) -> Element:
     spots = {place: (DOT + 2 + depth * STEP, ROW * (row + 0.7)) for row, (place, depth) in enumerate(order)}
     parts = [part for place, _ in order for part in _drawn(nodes, place, spots)]
     width = max((spots[p][0] + 12 + LETTER * (len(n.label) + len(n.note) + 2) for p, n in enumerate(nodes)), default=1)
-    view = f"0 0 {max(width, 320):.0f} {ROW * (len(order) + 0.4):.0f}"
-    return el("div", el("svg", *parts, viewBox=view, role="img", aria_label=label), class_="chart forest")
+    width, height = round(max(width, 320)), round(ROW * (len(order) + 0.4))
+    picture = el("svg", *parts, viewBox=f"0 0 {width} {height}", width=width, role="img", aria_label=label)
+    return el("div", picture, class_="chart forest")
 
 
 def _drawn(nodes: Sequence[Node], place: int, spots: Mapping[int, tuple[float, float]]) -> list[Element]:
