@@ -12,6 +12,7 @@ BENCHES = (
     "rotation",
     *("wsm", "tree_ensembles", "representations", "laftr"),
     *("preflight", "published_merges", "matching_speed"),
+    "naming",
 )
 
 

@@ -9,7 +9,7 @@ import pytest
 
 import reknit
 
-VERBS = ("align", "assemble", "couple", "drop", "inspect", "lineage", "load", "merge", "path", "verify")
+VERBS = ("align", "assemble", "couple", "drop", "inspect", "launder", "lineage", "load", "merge", "path", "verify")
 HEAVY = ("torch", "polars", "plotly", "numpy", "scipy", "sklearn", "safetensors", "typer", "rich", "logging")
 
 

@@ -9,6 +9,8 @@
     align      a network in the basis of another, computing what it computed
     merge      networks in one basis, averaged, with what is foreseen of it
     path       loss along the line between two networks
+    diff       what makes one checkpoint of another, layer by layer, each change by its name
+    launder    a checkpoint made from another by changes that keep its function, or nearly, with a key of all
     lineage    which files share an initialisation or descend from each other, with p-values
 
 The verbs are read when they are first used: ``import reknit`` alone loads neither torch nor polars.
@@ -31,6 +33,9 @@ if _typing.TYPE_CHECKING:
     from reknit.assembly.result import Assembly
     from reknit.assembly.verb import assemble
     from reknit.assembly.verify import verify
+    from reknit.changes.diff import diff
+    from reknit.changes.found import Diff
+    from reknit.changes.launder import Laundering, launder
     from reknit.containers.inspect import inspect
     from reknit.kinship.lineage import Lineage, lineage
     from reknit.kinship.relation import Relation
@@ -48,7 +53,9 @@ __all__ = [
     "Alignment",
     "Assembly",
     "ContainerError",
+    "Diff",
     "InputError",
+    "Laundering",
     "Lineage",
     "Merge",
     "OutputError",
@@ -63,8 +70,10 @@ __all__ = [
     "align",
     "assemble",
     "couple",
+    "diff",
     "drop",
     "inspect",
+    "launder",
     "lineage",
     "load",
     "merge",
@@ -80,8 +89,12 @@ _HOMES = {
     "Wiring": ("reknit.wiring.result", "Wiring"),
     "assemble": ("reknit.assembly.verb", "assemble"),
     "couple": ("reknit.skeleton.verb", "couple"),
+    "Diff": ("reknit.changes.found", "Diff"),
+    "diff": ("reknit.changes.diff", "diff"),
     "drop": ("reknit.puzzle.verb", "drop"),
     "inspect": ("reknit.containers.inspect", "inspect"),
+    "Laundering": ("reknit.changes.launder", "Laundering"),
+    "launder": ("reknit.changes.launder", "launder"),
     "Lineage": ("reknit.kinship.lineage", "Lineage"),
     "Relation": ("reknit.kinship.relation", "Relation"),
     "lineage": ("reknit.kinship.lineage", "lineage"),

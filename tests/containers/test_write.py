@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from reknit.containers.write import file_name, staged_folder, write_file
+from reknit.containers.write import file_name, staged_folder, write_file, write_files
 from reknit.errors import OutputError
 
 FORCE = "Choose another name, or replace it with --force"
@@ -164,3 +164,39 @@ def test_names_that_are_no_file_names(name):
 
 def test_names_that_are_file_names():
     assert [file_name(name) for name in ("piece_1", "a.b-c", "ä", ".x")] == ["piece_1", "a.b-c", "ä", ".x"]
+
+
+def test_several_files_appear_together_or_not_at_all(tmp_path):
+    def refuse(staged):
+        assert staged.read_bytes() == b"two"
+        raise OutputError("is not what was meant", staged)
+
+    one, two = tmp_path / "one", tmp_path / "new" / "two"
+    with pytest.raises(OutputError, match="not what was meant"):
+        write_files({one: b"one", two: b"two"}, checks={two: refuse})
+    assert [file for file in tmp_path.rglob("*") if file.is_file()] == []
+    write_files({one: b"one", two: "two"})
+    assert (one.read_bytes(), two.read_bytes()) == (b"one", b"two")
+    two.unlink()
+    with pytest.raises(OutputError, match="exists already"):
+        write_files({two: b"2", one: b"1"})
+    assert one.read_bytes() == b"one"
+    assert not two.exists()
+    write_files({two: b"2", one: b"1"}, force=True)
+    assert (one.read_bytes(), two.read_bytes()) == (b"1", b"2")
+
+
+def test_what_comes_in_between_takes_the_others_with_it(tmp_path, monkeypatch):
+    from reknit.containers import write
+
+    place = write._place
+
+    def late(staged, path, *, force):
+        if path.name == "two":
+            path.write_bytes(b"of another process")
+        place(staged, path, force=force)
+
+    monkeypatch.setattr(write, "_place", late)
+    with pytest.raises(OutputError, match="exists already"):
+        write_files({tmp_path / "one": b"one", tmp_path / "two": b"two"})
+    assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == {"two": b"of another process"}

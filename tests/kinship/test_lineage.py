@@ -67,7 +67,7 @@ def test_a_child_with_one_layer_in_another_order_is_found_through_the_other_side
     skeleton = traced("mlp:sizes=6-40-40-3")[1]
     order = np.random.default_rng(0).permutation(40)
     child = Symmetry(skeleton, (Permutation("layers.1", order),)).apply(noisy(parent, 0.2))
-    found, _ = evidence(parent, child, Kin(planned(skeleton)))
+    found = evidence(parent, child, Kin(planned(skeleton)))
     by_test = {(each.test, each.where): each.log10_p for each in found.findings}
     assert by_test["fixed points", "layers.1"] > -3
     assert by_test["outgoing Gram", "layers.0"] < -2.5
@@ -84,13 +84,13 @@ def test_p_does_not_depend_on_names_nor_on_which_file_is_first(seed):
 def check_names_and_order(seed):
     a = net(seed)
     b = noisy(a, 3.0, seed) if seed % 2 else net(seed + 1)
-    plain = evidence(a, b, KIN)[0]
-    swapped = evidence(b, a, KIN)[0]
+    plain = evidence(a, b, KIN)
+    swapped = evidence(b, a, KIN)
     assert [each.as_json() for each in swapped.findings] == [each.as_json() for each in plain.findings]
-    free = evidence(a, b, Kin())[0]
+    free = evidence(a, b, Kin())
     called = {key: f"z{k}.{key}" for k, key in enumerate(reversed(list(a)))}
     other = [{called[key]: state[key] for key in reversed(list(a))} for state in (b, a)]
-    renamed = evidence(*other, Kin())[0]
+    renamed = evidence(*other, Kin())
     assert renamed.log10_p == pytest.approx(free.log10_p)
     assert sorted(each.log10_p for each in renamed.findings) == sorted(each.log10_p for each in free.findings)
 
@@ -139,6 +139,24 @@ def test_sweeps_do_not_see_permutations(like):
     assert found.statistic == sum(found.units.values()) > 0
 
 
+def test_files_without_names_are_matched_by_content_and_pay_for_the_choice(tmp_path):
+    """Anonymous, transposed, in another order: p is that of the named file times the number of pairings."""
+    like = "mlp:sizes=6-24-24-24-3"
+    parent, stranger = net(1, like), net(2, like)
+    files = {"parent": save(tmp_path / "parent.safetensors", parent)}
+    for name, state in (("child", noisy(parent, 0.3)), ("stranger", stranger)):
+        tensors = list(state.values())[::-1]
+        files[name] = save(tmp_path / f"{name}.safetensors", {f"t{k}": x.T.copy() for k, x in enumerate(tensors)})
+    kin = lineage([files["parent"], files["child"]]).relations[0]
+    assert kin.label == "exact"
+    named = save(tmp_path / "named.safetensors", noisy(parent, 0.3))
+    plain = lineage([files["parent"], named]).relations[0]
+    assert kin.log10_p == pytest.approx(plain.log10_p + np.log10(2 * 2**2))
+    turned = lineage([files["child"], files["parent"]]).relations[0]
+    assert turned.log10_p == pytest.approx(kin.log10_p)
+    assert lineage([files["parent"], files["stranger"]]).relations[0].label == "cannot say"
+
+
 def test_many_pairs_are_corrected_for(files):
     found = lineage(list(files.values()), like=LIKE)
     two = lineage([files["parent"], files["child"]], like=LIKE).relations[0]
@@ -152,7 +170,7 @@ def test_units_sorted_by_norm_are_named_and_not_tested():
         order = np.argsort(np.linalg.norm(state["layers.0.weight"], axis=1))
         return Symmetry(KIN.plan.skeleton, (Permutation("layers.0", order),)).apply(state)
 
-    _, voids = evidence(in_order(net(1)), in_order(net(2)), KIN)
+    voids = evidence(in_order(net(1)), in_order(net(2)), KIN).voids
     assert ("layers.0", "units sorted by norm of the incoming weights") in {(v.where, v.reason) for v in voids}
 
 

@@ -12,8 +12,9 @@ from torch import nn
 from match.matched_nets import random_tensors, traced
 from reknit.kinship import units_by_shape, units_by_skeleton
 from reknit.kinship.fixed_points import fixed_points
-from reknit.kinship.unit_tables import balanced
-from reknit.kinship.voids import from_name, same_units_twice, units_sorted, written_table
+from reknit.kinship.relation import Void
+from reknit.kinship.unit_tables import UnitTable, balanced
+from reknit.kinship.voids import from_name, near_identity, same_units_twice, units_sorted, written_table
 from reknit.skeleton.symmetry import Permutation, Symmetry
 from reknit.skeleton.trace import trace
 from strategies import seeds
@@ -33,7 +34,13 @@ class Mixed(nn.Module):
 
 def tables_of(like, a, b):
     skeleton = traced(like)[1]
-    return units_by_skeleton.tables(units_by_skeleton.planned(skeleton), a, b)
+    return parted(units_by_skeleton.tables(units_by_skeleton.planned(skeleton), a, b))
+
+
+def parted(found):
+    """Tables, and what was left out."""
+    found = list(found)
+    return [x for x in found if isinstance(x, UnitTable)], [x for x in found if isinstance(x, Void)]
 
 
 def test_the_matchings_of_all_groups_are_jointly_uniform():
@@ -100,7 +107,7 @@ def drawn(shapes, seed):
 
 
 def by_shape(shapes):
-    tables, voids = units_by_shape.tables(drawn(shapes, 1), drawn(shapes, 2))
+    tables, voids = parted(units_by_shape.tables(drawn(shapes, 1), drawn(shapes, 2)))
     return {table.name for table in tables}, {void.where: void.reason for void in voids}
 
 
@@ -151,6 +158,30 @@ def test_written_tables_are_told():
     assert written_table(sines) == "sines of positions"
     assert written_table(sines + 0.02 * rng.normal(size=sines.shape)) == ""
     assert written_table(rng.normal(size=(40, 8))) == ""
+
+
+def test_matrices_drawn_around_an_identity_are_left_out_and_tie_their_groups():
+    """Nets that start from identities resemble each other in place without kinship."""
+    like = "mlp:sizes=4-30-30-2"
+    skeleton = traced(like)[1]
+    states = [random_tensors(skeleton, seed) for seed in (1, 2)]
+    for state in states:
+        state["layers.1.weight"] = 0.1 * state["layers.1.weight"] + np.eye(30, dtype=np.float32)
+    found, voids = tables_of(like, *states)
+    assert ("layers.1.weight", "its diagonal stands out, as if drawn around an identity") in {
+        (void.where, void.reason) for void in voids
+    }
+    assert {table.name: table.matched is None for table in found} == {"layers.0": False, "layers.1": True}
+    one_alone, voids = tables_of(like, states[0], random_tensors(skeleton, 3))
+    assert "layers.1.weight" not in {void.where for void in voids}
+    assert all(table.matched is not None for table in one_alone)
+
+
+def test_taps_around_an_identity_stand_out():
+    kernel = np.random.default_rng(0).normal(size=(24, 16, 3))
+    assert near_identity(kernel) == ""
+    kernel[:, :, 1] += 5 * np.eye(24, 16)
+    assert "drawn around an identity" in near_identity(kernel)
 
 
 def test_a_diagonal_or_a_symmetric_matrix_stands_out():

@@ -1,1 +1,1 @@
-"""Network ~ network, looked at as what was done: ``diff`` names the changes that make one checkpoint of another."""
+"""Changes from one checkpoint to another: made, with a key (``launder``), and named (``diff``)."""

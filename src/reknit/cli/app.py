@@ -1,6 +1,6 @@
 """The command ``reknit``: its verbs, and what every one of them does with an error.
 
-Exit statuses: 0 good (``exact``, ``consistent``), 2 bad input or usage, 3 ``ambiguous``, 4 ``failed``, 130 interrupted.
+Exit statuses: 0 good (``exact``, ``consistent``), 2 bad input or usage, 3 ``ambiguous``, ``cannot say``, 4 ``failed``, 130 interrupted.
 """
 
 from __future__ import annotations
@@ -18,8 +18,10 @@ from reknit import __version__
 from reknit.cli.align import align
 from reknit.cli.assemble import assemble
 from reknit.cli.couple import couple
+from reknit.cli.diff import diff
 from reknit.cli.drop import drop
 from reknit.cli.inspect import inspect
+from reknit.cli.launder import launder
 from reknit.cli.lineage import lineage
 from reknit.cli.merge import merge
 from reknit.cli.path import path
@@ -33,7 +35,10 @@ BROKEN_PIPE = 128 + 13  # as the shell has it for SIGPIPE
 ClickUsageError: type[Exception] = typer.BadParameter.__bases__[0]
 
 app = typer.Typer(name="reknit", add_completion=False, pretty_exceptions_enable=False)
-VERBS = {verb.__name__: verb for verb in (drop, inspect, couple, assemble, verify, align, merge, path, lineage)}
+VERBS = {
+    verb.__name__: verb
+    for verb in (drop, inspect, couple, assemble, verify, align, merge, path, launder, diff, lineage)
+}
 for verb in VERBS.values():
     app.command()(verb)
 

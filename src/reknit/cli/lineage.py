@@ -126,7 +126,12 @@ def _print_pair(relation: Relation) -> None:
         "evidence": relation.label,
         "claim": relation.claim,
         "p by kind": kinds or "nothing was tested",
-        "effect": f"{relation.effect:.3g} of the units are where they were in the other file",
+        "effect": f"{relation.effect:.1%} of the units have their counterpart "
+        + (
+            "in the same place"
+            if relation.label != "calibrated"
+            else "twice over: by what comes in and by what goes out"
+        ),
         "inherited": f"{len(relation.inherited)} of {tested} groups of units: {_some(relation.inherited)}",
         "direction": f"{relation.direction.label}: {relation.direction.reason}"
         + (f"; first {relation.direction.parent}" if relation.direction.parent is not None else ""),

@@ -13,7 +13,7 @@ import typer
 if TYPE_CHECKING:
     from reknit.assembly.result import Move
 
-COLOUR = {"exact": "green", "consistent": "green", "ambiguous": "yellow", "failed": "red"}
+COLOUR = {"exact": "green", "consistent": "green", "ambiguous": "yellow", "cannot say": "yellow", "failed": "red"}
 LABEL_WIDTH = 11
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -30,24 +30,66 @@ def write_file(path: str | Path, content: bytes | str, force: bool = False) -> N
     Raises:
         OutputError: something is there and force is off, a folder is there, or the system refuses.
     """
-    path = _settled(Path(path))
-    if path.is_dir():
-        raise OutputError("is a folder, not a file", path, "Choose another name")
-    if path.exists() and not force:
-        raise OutputError("exists already", path, _FORCE)
-    staged = _sibling(path, "tmp")
+    write_files({Path(path): content}, force=force)
+
+
+def write_files(
+    contents: Mapping[Path, bytes | str],
+    *,
+    force: bool = False,
+    checks: Mapping[Path, Callable[[Path], None]] | None = None,
+) -> None:
+    """Write several files: each is renamed into place only when all are on the disk.
+
+    Args:
+        contents: see ``write_file``.
+        force: replace existing files.
+        checks: told the temporary file that will become the one of this name; what it raises leaves nothing there.
+
+    Raises:
+        OutputError: see ``write_file``.
+    """
+    placed = {_settled(path): (path, content) for path, content in contents.items()}
+    staged: dict[Path, Path] = {}
+    at = next(iter(placed), Path())
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with staged.open("xb") as file:
-            file.write(content.encode() if isinstance(content, str) else content)
-            file.flush()
-            os.fsync(file.fileno())
-        _place(staged, path, force=force)
+        for at, (path, content) in placed.items():
+            if at.is_dir():
+                raise OutputError("is a folder, not a file", at, "Choose another name")
+            if at.exists() and not force:
+                raise OutputError("exists already", at, _FORCE)
+            at.parent.mkdir(parents=True, exist_ok=True)
+            staged[at] = _sibling(at, "tmp")
+            _flushed(staged[at], content)
+            if checks is not None and path in checks:
+                checks[path](staged[at])
+        _place_all(staged, force=force)
     except OSError as error:
-        raise _refused(path, error) from None
+        raise _refused(at, error) from None
     finally:
-        with suppress(OSError):
-            staged.unlink()
+        for file in staged.values():
+            with suppress(OSError):
+                file.unlink()
+
+
+def _place_all(staged: Mapping[Path, Path], *, force: bool) -> None:
+    """Rename all into place; if one cannot be, those before it go again, where they replaced nothing."""
+    done: list[Path] = []
+    try:
+        for path, file in staged.items():
+            _place(file, path, force=force)
+            done.append(path)
+    except (OSError, OutputError):
+        for path in () if force else done:
+            path.unlink()
+        raise
+
+
+def _flushed(path: Path, content: bytes | str) -> None:
+    with path.open("xb") as file:
+        file.write(content.encode() if isinstance(content, str) else content)
+        file.flush()
+        os.fsync(file.fileno())
 
 
 @contextmanager

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +10,7 @@ import numpy as np
 
 from reknit.kinship.panel import Placed
 from reknit.kinship.relating import Exact
-from reknit.kinship.relation import Direction, Finding, Label, Relation, Void, short_names
+from reknit.kinship.relation import Direction, Finding, Label, Relation, short_names
 
 CALIBRATED = math.log10(0.05)
 """Below this a panel's p settles a relation: a panel of 19 independent networks can."""
@@ -57,12 +56,11 @@ class Sides:
 def concluded(
     paths: tuple[Path, Path],
     exact: Exact,
-    voids: Sequence[Void],
     direction: Direction,
     *,
     by_skeleton: bool,
     panel: Sides | None = None,
-    pairs: int = 1,
+    log10_choices: float = 0.0,
     alpha: float = 0.001,
     apart: tuple[float, float, int] = (1.0, 0.0, 0),
 ) -> Relation:
@@ -71,18 +69,16 @@ def concluded(
     Args:
         paths: of both.
         exact: what the exact tests found.
-        voids: what they were not valid for.
         direction: which came first, were they related.
         by_skeleton: whether a skeleton said what units are.
         panel: what a panel says; None without one.
-        pairs: how many pairs are looked at: Bonferroni.
+        log10_choices: log10 of how many pairs of files and pairings of tensors could have been chosen: Bonferroni.
         alpha: below which p exact evidence settles a relation.
         apart: distance, share of units moved, and of how many weights.
     """
-    more = math.log10(pairs)
     threshold = math.log10(alpha)
-    exact_p = min(exact.log10_p + more, 0.0)
-    panel_p = 0.0 if panel is None else min(panel.log10_p + more, 0.0)
+    exact_p = min(exact.log10_p + log10_choices, 0.0)
+    panel_p = 0.0 if panel is None else min(panel.log10_p + log10_choices, 0.0)
     label: Label = "cannot say"
     if exact_p <= threshold:
         label = "exact"
@@ -104,7 +100,7 @@ def concluded(
         exact.kinds,
         exact.inherited,
         direction if label != "cannot say" else Direction("cannot say", None, "no relation is settled"),
-        tuple(voids),
+        exact.voids,
         (
             *ASSUMPTIONS,
             *(() if by_skeleton else BY_SHAPE),

@@ -73,9 +73,15 @@ def fixed_points(
     if len(a) > MOST:
         kept = np.sort(rng.choice(len(a), MOST, replace=False))
         a, b = a[kept], b[kept]
-    matching = shuffled_matching(cosines(a, b), rng)
-    count = int((matching == np.arange(len(matching))).sum())
-    return FixedPoints(matching, count, len(matching), log10_tail(count, len(a)), log10_e_value(count, len(a)))
+    return fixed_points_of(cosines(a, b), rng)
+
+
+def fixed_points_of(scores: Float[np.ndarray, "units units"], rng: np.random.Generator) -> FixedPoints:
+    """The same of cosines that are at hand."""
+    matching = shuffled_matching(scores, rng)
+    size = len(matching)
+    count = int((matching == np.arange(size)).sum())
+    return FixedPoints(matching, count, size, log10_tail(count, size), log10_e_value(count, size))
 
 
 def cosines(a: Float[np.ndarray, "n features"], b: Float[np.ndarray, "m features"]) -> Float[np.ndarray, "n m"]:

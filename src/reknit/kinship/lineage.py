@@ -21,10 +21,11 @@ from reknit.kinship.concluding import Sides
 from reknit.kinship.direction import direction
 from reknit.kinship.gathering import gather
 from reknit.kinship.named import State, in_common, in_slots, read_state
+from reknit.kinship.nameless import matched_by_content
 from reknit.kinship.pair_evidence import PairEvidence
 from reknit.kinship.panel import placed
 from reknit.kinship.relating import Exact, exact_evidence
-from reknit.kinship.relation import Relation, Void
+from reknit.kinship.relation import Relation
 from reknit.kinship.same_numbers import SameNumbers, same_numbers
 from reknit.kinship.store import Store
 from reknit.kinship.sweeps import Sweeps, sweeps
@@ -233,41 +234,54 @@ def compared(paths: tuple[Path, Path], states: tuple[State, State], kin: Kin) ->
     Raises:
         InputError: one of them does not fit the skeleton, or rows named as unused are not there.
     """
-    if kin.plan is not None:
-        a, b = (in_slots(state, kin.plan.skeleton, path) for state, path in zip(states, paths, strict=True))
-    else:
-        a, b = in_common(*states)
+    a, b, log10_choices = _under_one_name(paths, states, kin)
     whole = aligned(a, b, None if kin.plan is None else kin.plan.skeleton)
-    exact, voids = evidence(a, b, kin, same_numbers(whole))
+    exact = evidence(a, b, kin, same_numbers(whole))
     sides = _beside_panel(a, b, kin.plan, kin) if kin.plan is not None and kin.panel else None
     return PairEvidence(
         exact,
-        voids,
         direction(*paths, a, b if whole.symmetry is None else whole.symmetry.apply(b)),
         sides,
         kin.plan is not None,
+        log10_choices,
         whole.distance,
         whole.moved,
         whole.numbers,
     )
 
 
-def evidence(a: State, b: State, kin: Kin, same: SameNumbers | None = None) -> tuple[Exact, tuple[Void, ...]]:
-    """The exact evidence on two networks under common names, and what could not be tested."""
+def _under_one_name(paths: tuple[Path, Path], states: tuple[State, State], kin: Kin) -> tuple[State, State, float]:
+    """Tensors by slot or by the names of one file, and log10 of how many ways to pair them could have been chosen.
+
+    The names of the file that has more weights called so are taken where names do not agree.
+    """
     if kin.plan is not None:
-        tables, voids = units_by_skeleton.tables(kin.plan, a, b)
-    else:
-        tables, voids = units_by_shape.tables(a, b)
+        a, b = (in_slots(state, kin.plan.skeleton, path) for state, path in zip(states, paths, strict=True))
+        return a, b, 0.0
+    a, b = in_common(*states)
+    matrices = [sum(array.ndim > 1 for array in state.values()) for state in (a, *states)]
+    if 2 * matrices[0] >= min(matrices[1:]):
+        return a, b, 0.0
+    called = [sum(name.endswith(".weight") for name in state) for state in states]
+    if called[0] >= called[1]:
+        return matched_by_content(*paths)
+    b, a, log10_choices = matched_by_content(*reversed(paths))
+    return a, b, log10_choices
+
+
+def evidence(a: State, b: State, kin: Kin, same: SameNumbers | None = None) -> Exact:
+    """The exact evidence on two networks under common names, and what could not be tested."""
+    plan = kin.plan
+    tables = units_by_shape.tables(a, b) if plan is None else units_by_skeleton.tables(plan, a, b)
     rows = {name: each for unused in kin.unused for name, each in unused.among(a, b).items()}
-    found = exact_evidence(
+    return exact_evidence(
         tables,
-        independent=kin.plan is not None,
+        by_skeleton=plan is not None,
         unused=rows,
         same=same,
         draw=kin.pairs <= DRAWN,
         seed=kin.seed,
     )
-    return found, voids
 
 
 def _beside_panel(a: State, b: State, plan: units_by_skeleton.Plan, kin: Kin) -> Sides:

@@ -14,26 +14,25 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Float, Int
 
-from reknit.kinship.fixed_points import MOST, cosines
 from reknit.kinship.monte_carlo import Drawn, monte_carlo
 
 
 def linear_trace(
-    a: Float[np.ndarray, "units features"],
-    b: Float[np.ndarray, "units features"],
+    c: Float[np.ndarray, "units units"],
     draws: int,
     rng: np.random.Generator,
 ) -> Drawn:
-    """T and its relabellings; its p has the floor 1 / (draws + 1). At least 2 units.
+    """T and its relabellings; its p has the floor 1 / (draws + 1).
+
+    Args:
+        c: cosines of the units of A with those of B, two or more.
+        draws: N.
+        rng: draws the relabellings.
 
     >>> rows = np.random.default_rng(0).normal(size=(50, 20))
-    >>> linear_trace(rows, rows, 99, np.random.default_rng(1)).log10_p
+    >>> linear_trace(rows @ rows.T, 99, np.random.default_rng(1)).log10_p
     -2.0
     """
-    if len(a) > MOST:
-        kept = rng.choice(len(a), MOST, replace=False)
-        a, b = a[kept], b[kept]
-    c = cosines(a, b)
     d = c - c.mean(0) - c.mean(1, keepdims=True) + c.mean()
     rows = np.arange(len(d))
 

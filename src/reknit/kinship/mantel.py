@@ -10,8 +10,8 @@ under the assumptions of ``fixed_points`` relabelling the units of A changes not
 (Mantel, "The detection of disease clustering and a generalized regression approach" (1967), PMID 6018555) gives an
 exact p by ``monte_carlo``, floor 1 / (draws + 1). Tested against all h! relabellings for small h.
 
-Of more than ``MOST`` units as many are drawn, the same labels in A and B: relabelling those alone is as exact. Cost:
-draws x MOST^2 gathers.
+Of more than ``MOST`` units as many are drawn (``some``), the same labels in A and B: relabelling those alone is as
+exact. Cost: draws x MOST^2 gathers.
 """
 
 from __future__ import annotations
@@ -21,17 +21,23 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Float, Int
 
-from reknit.kinship.fixed_points import unit_rows
 from reknit.kinship.monte_carlo import Drawn, monte_carlo
 
 Gram = Float[np.ndarray, "units units"]
 MOST = 128
 
 
-def gram(rows: Float[np.ndarray, "units features"]) -> Float[np.ndarray, "units units"]:
-    """Cosines of the rows among themselves."""
-    unit = unit_rows(rows)
-    return np.asarray(unit @ unit.T)
+def gram(*tables: Float[np.ndarray, "units features"]) -> Gram:
+    """Cosines of the rows among themselves, of tables that stand side by side."""
+    products = sum(rows @ rows.T for rows in tables)
+    lengths = np.sqrt(np.diag(products))
+    safe = np.where(lengths > 0, lengths, 1.0)
+    return np.asarray(products / safe / safe[:, None])
+
+
+def some(size: int, rng: np.random.Generator) -> Int[np.ndarray, " kept"]:
+    """Units that are compared: all, or ``MOST`` drawn ones in rising order."""
+    return np.arange(size) if size <= MOST else np.sort(rng.choice(size, MOST, replace=False))
 
 
 def mantel(grams: Sequence[tuple[Gram, Gram]], draws: int, rng: np.random.Generator) -> Drawn:
@@ -49,16 +55,15 @@ def mantel(grams: Sequence[tuple[Gram, Gram]], draws: int, rng: np.random.Genera
     (1.0, -2.0)
     """
     size = len(grams[0][0])
-    kept = np.arange(size) if size <= MOST else rng.choice(size, MOST, replace=False)
-    pairs = [tuple(_standardised(each[np.ix_(kept, kept)]) for each in pair) for pair in grams]
+    pairs = [(_standardised(a), _standardised(b)) for a, b in grams]
 
     def statistics(orders: Int[np.ndarray, "draws units"]) -> Float[np.ndarray, " draws"]:
-        places = orders[:, :, None] * len(kept) + orders[:, None, :]
+        places = orders[:, :, None] * size + orders[:, None, :]
         return np.asarray(
             sum(a.reshape(-1)[places].reshape(len(orders), -1) @ b.reshape(-1) for a, b in pairs) / len(pairs)
         )
 
-    return monte_carlo(statistics, len(kept), draws, rng)
+    return monte_carlo(statistics, size, draws, rng)
 
 
 def _standardised(g: Gram) -> Gram:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -21,20 +22,20 @@ class PairEvidence:
 
     Attributes:
         exact: the exact tests.
-        voids: what was not tested, and why.
         direction: which came first, were they related; the parent is one of the paths it was computed with.
         sides: where their agreement stands among those with the panel.
         by_skeleton: whether a skeleton said what units are.
+        log10_choices: log10 of how many ways to pair their tensors could have been chosen.
         distance: modulo permutations and factors.
         moved: share of units that were not in place.
         numbers: how many weights the distance is of.
     """
 
     exact: Exact
-    voids: tuple[Void, ...]
     direction: Direction
     sides: Sides | None
     by_skeleton: bool
+    log10_choices: float
     distance: float
     moved: float
     numbers: int
@@ -44,11 +45,10 @@ class PairEvidence:
         return concluded(
             paths,
             self.exact,
-            self.voids,
             self.direction,
             by_skeleton=self.by_skeleton,
             panel=self.sides,
-            pairs=pairs,
+            log10_choices=self.log10_choices + math.log10(pairs),
             alpha=alpha,
             apart=(self.distance, self.moved, self.numbers),
         )
@@ -69,12 +69,13 @@ def from_json(found: Mapping[str, Any], paths: Paths) -> PairEvidence:
                 **exact,
                 "findings": tuple(Finding(**each) for each in exact["findings"]),
                 "inherited": tuple(exact["inherited"]),
+                "voids": tuple(Void(**each) for each in exact["voids"]),
             }
         ),
-        tuple(Void(**each) for each in found["voids"]),
         Direction(**{**direction, "parent": None if parent is None else paths[parent]}),
         None if sides is None else Sides(_placed(sides["first"]), _placed(sides["second"]), sides["share"]),
         found["by_skeleton"],
+        found["log10_choices"],
         found["distance"],
         found["moved"],
         found["numbers"],

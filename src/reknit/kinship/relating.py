@@ -17,20 +17,21 @@ dependence. Over kinds: Bonferroni. Relabellings drawn: ``FEW`` where the fixed 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from reknit.kinship.combining import as_p, averaged, bonferroni, fisher, geometric
-from reknit.kinship.fixed_points import fixed_points
+from reknit.kinship.fixed_points import MOST, cosines, fixed_points_of
 from reknit.kinship.linear_trace import linear_trace
-from reknit.kinship.mantel import gram, mantel
+from reknit.kinship.mantel import gram, mantel, some
 from reknit.kinship.monte_carlo import Drawn
-from reknit.kinship.relation import Finding
+from reknit.kinship.relation import Finding, Void
 from reknit.kinship.same_numbers import CHANCE, SameNumbers
 from reknit.kinship.unit_tables import Both, UnitTable, balanced
 from reknit.kinship.unused_rows import unused_rows
+from reknit.kinship.voids import IDENTITY
 
 FEW, MANY, TRACE_DRAWS = 499, 4999, 9999
 SETTLED = -6.0
@@ -50,6 +51,7 @@ class Exact:
         log10_e: of the averaged e-values of fixed points; None if there were none.
         effect: share of units in place over all groups matched.
         inherited: groups with evidence of their own (see ``FALSE_SHARE``).
+        voids: what was left out.
     """
 
     findings: tuple[Finding, ...]
@@ -58,56 +60,102 @@ class Exact:
     log10_e: float | None
     effect: float
     inherited: tuple[str, ...]
+    voids: tuple[Void, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class _Prepared:
+    """What is kept of a table: matrices of units by units, however many features there are.
+
+    Attributes:
+        name: of the group.
+        size: number of units.
+        scores: cosines of A's units with B's; None where there is nothing to match.
+        grams: kind of test -> Grams of A and B.
+        rng: for what is drawn.
+    """
+
+    name: str
+    size: int
+    scores: np.ndarray | None
+    grams: Mapping[str, tuple[Both, ...]]
+    rng: np.random.Generator
 
 
 def exact_evidence(
-    tables: Sequence[UnitTable],
+    tables: Iterable[UnitTable | Void],
     *,
-    independent: bool,
+    by_skeleton: bool,
     unused: Mapping[str, tuple[Both, Sequence[int]]] | None = None,
     same: SameNumbers | None = None,
     draw: bool = True,
     seed: int = 0,
 ) -> Exact:
-    """Every test on every table.
+    """Every test on every table, which is let go before the next one is asked for.
 
     Args:
-        tables: of units that may change places in law.
-        independent: whether tests of one kind on different tables are independent, as those of a skeleton's plan are.
+        tables: of units that may change places in law, and what is left out.
+        by_skeleton: whether they come from a skeleton's plan, so that tests of one kind on them are independent.
         unused: name of a table -> the table of A and of B, and the rows that were never trained.
         same: the weights that agree.
         draw: whether tests whose null is drawn are run; among thousands of pairs their floor says nothing.
         seed: of the coins, together with the numbers.
     """
-    tables = [table.in_order() for table in tables]
-    found = [_matched(each, each.matched, seed) for each in tables if each.matched is not None]
+    prepared, voids = [], []
+    found: list[Finding] = []
+    for table in tables:
+        if isinstance(table, Void):
+            voids.append(table)
+            continue
+        prepared.append(_prepare(table.in_order(), seed))
+        found += _matched(prepared[-1])
     found += [_unused(name, *given, seed) for name, given in (unused or {}).items()]
     if same is not None and same.numbers:
         found.append(_same(same))
     settled = bool(found) and bonferroni([each.log10_p for each in found]) < SETTLED
     draws = FEW if settled else MANY
-    for table in tables if draw else ():
-        found += _relabelled(table, draws, seed)
+    for each in prepared if draw else ():
+        found += _relabelled(each, draws)
     by_kind: dict[str, list[Finding]] = {}
-    for each in found:
-        by_kind.setdefault(each.test, []).append(each)
+    for finding in found:
+        by_kind.setdefault(finding.test, []).append(finding)
+    independent = by_skeleton and all(void.reason != IDENTITY for void in voids)
     kinds = {kind: _together(each, independent=independent) for kind, each in by_kind.items()}
     counted = by_kind.get("fixed points", [])
-    units = sum(each.units for each in counted)
+    units = sum(finding.units for finding in counted)
     return Exact(
         tuple(found),
         kinds,
         bonferroni(list(kinds.values())),
-        averaged([each.log10_e for each in counted if each.log10_e is not None]) if counted else None,
-        sum(each.statistic for each in counted) / units if units else 0.0,
+        averaged([finding.log10_e for finding in counted if finding.log10_e is not None]) if counted else None,
+        sum(finding.statistic for finding in counted) / units if units else 0.0,
         _inherited(found),
+        tuple(voids),
     )
 
 
-def _matched(table: UnitTable, both: Both, seed: int) -> Finding:
-    found = fixed_points(*both, table.rng(seed))
-    return Finding(
-        "fixed points", table.name, found.size, "exact", found.log10_p, found.log10_e, found.count, 1.0, found.share
+def _prepare(table: UnitTable, seed: int) -> _Prepared:
+    rng = table.rng(seed)
+    scores = None
+    if table.matched is not None:
+        a, b = table.matched
+        kept = np.arange(table.size) if table.size <= MOST else np.sort(rng.choice(table.size, MOST, replace=False))
+        scores = cosines(a[kept], b[kept])
+    kept = some(table.size, rng)
+    kinds = {"incoming Gram": table.incoming, "outgoing Gram": table.outgoing}
+    grams = {kind: _grams(pairs, kept) for kind, pairs in kinds.items() if pairs}
+    return _Prepared(table.name, table.size, scores, grams, rng)
+
+
+def _grams(pairs: Sequence[Both], kept: np.ndarray) -> tuple[Both, ...]:
+    """Two Grams of some units: of the weights as they are, blind to rotations, and balanced, blind to factors."""
+    prepared = (_of_mean_length_one, balanced)
+    return tuple(
+        (
+            gram(*(prepare(pair[0])[kept] for pair in pairs)),
+            gram(*(prepare(pair[1])[kept] for pair in pairs)),
+        )
+        for prepare in prepared
     )
 
 
@@ -115,6 +163,14 @@ def _same(same: SameNumbers) -> Finding:
     return Finding(
         "same numbers", "all", same.numbers, "exact", same.log10_p, None, same.agree, CHANCE * same.numbers, same.share
     )
+
+
+def _matched(table: _Prepared) -> list[Finding]:
+    if table.scores is None:
+        return []
+    found = fixed_points_of(table.scores, table.rng)
+    values = (found.log10_p, found.log10_e, found.count, 1.0, found.share)
+    return [Finding("fixed points", table.name, found.size, "exact", *values)]
 
 
 def _unused(name: str, both: Both, rows: Sequence[int], seed: int) -> Finding:
@@ -125,25 +181,13 @@ def _unused(name: str, both: Both, rows: Sequence[int], seed: int) -> Finding:
     )
 
 
-def _relabelled(table: UnitTable, draws: int, seed: int) -> list[Finding]:
+def _relabelled(table: _Prepared, draws: int) -> list[Finding]:
     """The tests whose null is drawn."""
     found = []
-    rng = table.rng(seed + 1)
-    if table.matched is not None:
-        found.append(_drawn("trace", table, linear_trace(*table.matched, TRACE_DRAWS, rng)))
-    for kind, pairs in (("incoming Gram", table.incoming), ("outgoing Gram", table.outgoing)):
-        if pairs:
-            found.append(_drawn(kind, table, mantel(_grams(pairs), draws, rng)))
+    if table.scores is not None:
+        found.append(_drawn("trace", table, linear_trace(table.scores, TRACE_DRAWS, table.rng)))
+    found += [_drawn(kind, table, mantel(pairs, draws, table.rng)) for kind, pairs in table.grams.items()]
     return found
-
-
-def _grams(pairs: Sequence[Both]) -> list[Both]:
-    """Two Grams of the units: of the weights as they are, blind to rotations, and balanced, blind to factors."""
-    raw, even = (
-        tuple(gram(np.concatenate([prepare(pair[side]) for pair in pairs], axis=1)) for side in (0, 1))
-        for prepare in (_of_mean_length_one, balanced)
-    )
-    return [(raw[0], raw[1]), (even[0], even[1])]
 
 
 def _of_mean_length_one(rows: np.ndarray) -> np.ndarray:
@@ -152,8 +196,8 @@ def _of_mean_length_one(rows: np.ndarray) -> np.ndarray:
     return rows / size if size > 0 else rows
 
 
-def _drawn(kind: str, table: UnitTable, found: Drawn) -> Finding:
-    units = table.size
+def _drawn(kind: str, table: _Prepared, found: Drawn) -> Finding:
+    units = len(table.scores) if kind == "trace" and table.scores is not None else table.size
     effect = found.statistic / units if kind == "trace" else found.statistic
     return Finding(kind, table.name, units, "exact", found.log10_p, None, found.statistic, found.mean, effect)
 

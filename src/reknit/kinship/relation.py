@@ -108,7 +108,7 @@ class Relation:
         label: the tier of the evidence that settles it; ``cannot say`` where none does.
         claim: one sentence.
         log10_p: of all tests of the settling tier together (of the exact ones where none settles it), corrected for
-            the kinds of tests tried and for the number of pairs.
+            the kinds of tests tried, the number of pairs of files and, where names do not agree, of tensors.
         log10_e: of the averaged e-values of the fixed points, for this pair alone; None where none was computed.
         effect: share of units in place, over all groups tested; of calibrated evidence the share agreed upon.
         findings: test by test.

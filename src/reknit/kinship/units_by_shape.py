@@ -15,13 +15,13 @@ e-values and bounds for any dependence may combine them.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 
 from reknit.kinship.relation import Void
-from reknit.kinship.unit_tables import UnitTable, balanced
-from reknit.kinship.voids import TABLE, from_name, same_units_twice, units_sorted, written_table
+from reknit.kinship.unit_tables import Both, UnitTable, balanced
+from reknit.kinship.voids import TABLE, from_name, near_identity, same_units_twice, units_sorted, written_table
 
 State = Mapping[str, np.ndarray]
 OUTPUT = "may be the network's output"
@@ -29,8 +29,8 @@ INPUT = "may be the network's input, or grouped channels"
 UNKNOWN = "the network's {} cannot be told from shapes; a skeleton (--like) tells"
 
 
-def tables(a: State, b: State) -> tuple[tuple[UnitTable, ...], tuple[Void, ...]]:
-    """The axes that may be tested, of tensors that both networks have in one shape.
+def tables(a: State, b: State) -> Iterator[UnitTable | Void]:
+    """The axes that may be tested, of tensors that both networks have in one shape, and those that may not.
 
     Args:
         a: name -> tensor, its units along the first axis.
@@ -41,17 +41,14 @@ def tables(a: State, b: State) -> tuple[tuple[UnitTable, ...], tuple[Void, ...]]
     unread = {name for name in shapes if not _is_read(name, shapes)}
     looked_up = {name for name, reason in known.items() if reason == TABLE}
     unwritten = {name for name in shapes if not _is_written(name, shapes)} - looked_up
-    found: list[UnitTable] = []
-    voids: list[Void] = []
     for name in shapes:
         wrong = _wrong_numbers(a[name]) or _wrong_numbers(b[name])
         rows = known[name] or wrong or (OUTPUT if name in unread else "" if unread else UNKNOWN.format("output"))
         columns = wrong
         if not columns and name not in looked_up:
             columns = INPUT if name in unwritten else "" if unwritten or looked_up else UNKNOWN.format("input")
-        _add(found, voids, f"rows of {name}", rows, name, 0, (a, b))
-        _add(found, voids, f"columns of {name}", columns, name, 1, (a, b), matched=name in looked_up)
-    return tuple(found), tuple(voids)
+        yield _axis(f"rows of {name}", rows, (a[name], b[name]), 0)
+        yield _axis(f"columns of {name}", columns, (a[name], b[name]), 1, matched=name in looked_up)
 
 
 def _is_read(name: str, shapes: Mapping[str, tuple[int, ...]]) -> bool:
@@ -70,30 +67,21 @@ def _is_written(name: str, shapes: Mapping[str, tuple[int, ...]]) -> bool:
 
 
 def _wrong_numbers(tensor: np.ndarray) -> str:
-    return written_table(tensor) or same_units_twice(tensor) if tensor.ndim == 2 else ""
+    return written_table(tensor) or same_units_twice(tensor) if tensor.ndim == 2 else near_identity(tensor)
 
 
-def _add(
-    found: list[UnitTable],
-    voids: list[Void],
-    where: str,
-    reason: str,
-    name: str,
-    axis: int,
-    states: tuple[State, State],
-    *,
-    matched: bool = False,
-) -> None:
+def _axis(where: str, reason: str, tensors: Both, axis: int, *, matched: bool = False) -> UnitTable | Void:
     """One axis of one tensor, as a table or as a void."""
-    first, second = (_along(state[name], axis) for state in states)
-    mark = ("norm of the weights", np.linalg.norm(first, axis=1), np.linalg.norm(second, axis=1))
-    reason = reason or ("fewer than three units" if len(first) < 3 else units_sorted([mark]))
     if reason:
-        voids.append(Void(where, reason))
-        return
+        return Void(where, reason)
+    first, second = (_along(tensor, axis) for tensor in tensors)
+    mark = ("norm of the weights", np.linalg.norm(first, axis=1), np.linalg.norm(second, axis=1))
+    reason = "fewer than three units" if len(first) < 3 else units_sorted([mark])
+    if reason:
+        return Void(where, reason)
     both = (balanced(first), balanced(second)) if axis == 0 or matched else None
     grams = ((first, second),)
-    found.append(UnitTable(where, len(first), both, grams if axis == 0 else (), grams if axis == 1 else (), (mark,)))
+    return UnitTable(where, len(first), both, grams if axis == 0 else (), grams if axis == 1 else (), (mark,))
 
 
 def _along(tensor: np.ndarray, axis: int) -> np.ndarray:

@@ -6,19 +6,21 @@ groups that were visited before (or are not tested at all). With pi_1 .. pi_m in
 the matching of group i is f(pi_1 .. pi_{i-1}) o pi_i^-1, which is uniform whatever pi_1 .. pi_{i-1}: so all of them
 are independent, and so are Grams, which depend on pi_i alone. Fisher's method is then exact for each kind of test.
 
-A tensor two of whose axes run over one group is left out of matchings: both sides would move.
+A tensor two of whose axes run over one group is left out of matchings: both sides would move. One whose diagonal
+stands out in both networks ties the order of two groups together: it is left out, and the rest no longer counts as
+independent.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from reknit.kinship.relation import Void
 from reknit.kinship.unit_tables import Both, UnitTable, side_by_side
-from reknit.kinship.voids import units_sorted, written_table
+from reknit.kinship.voids import near_identity, units_sorted, written_table
 from reknit.skeleton.positions import positions_of
 from reknit.skeleton.skeleton import Group, Member, Skeleton
 
@@ -67,31 +69,34 @@ def planned(skeleton: Skeleton) -> Plan:
     return Plan(skeleton, tuple(free[name] for name in matched), matched, voids)
 
 
-def tables(plan: Plan, a: State, b: State) -> tuple[tuple[UnitTable, ...], tuple[Void, ...]]:
-    """The groups of a plan in two networks, and those that numbers make void.
+def tables(plan: Plan, a: State, b: State) -> Iterator[UnitTable | Void]:
+    """The groups of a plan in two networks, one after the other, and what is left out.
 
     Args:
         plan: of the skeleton of both.
         a: slot -> tensor; slots may be missing.
         b: likewise.
     """
-    skeleton, found, voids = plan.skeleton, [], list(plan.voids)
-    written = {}
-    for slot in skeleton.slots:
-        if len(slot.shape) == 2 and slot.key in a and slot.key in b:
-            reason = written_table(a[slot.key]) or written_table(b[slot.key])
+    yield from plan.voids
+    left_out = set()
+    for slot in plan.skeleton.slots:
+        if len(slot.shape) > 1 and slot.key in a and slot.key in b:
+            reason = _wrong_numbers(a[slot.key], b[slot.key])
             if reason:
-                written[slot.key] = reason
-                voids.append(Void(slot.key, reason))
+                left_out.add(slot.key)
+                yield Void(slot.key, reason)
     for group in plan.groups:
-        usable = [m for m in group.members if m.slot in a and m.slot in b and m.slot not in written]
-        table = _table(group, plan.matched[group.name], usable, skeleton, a, b)
-        reason = units_sorted(table.marks) if table else ""
-        if reason:
-            voids.append(Void(group.name, reason))
-        elif table is not None:
-            found.append(table)
-    return tuple(found), tuple(voids)
+        usable = [m for m in group.members if m.slot in a and m.slot in b and m.slot not in left_out]
+        table = _table(group, plan.matched[group.name], usable, plan.skeleton, a, b)
+        if table is not None:
+            reason = units_sorted(table.marks)
+            yield Void(group.name, reason) if reason else table
+
+
+def _wrong_numbers(first: np.ndarray, second: np.ndarray) -> str:
+    """Why a tensor is left out; one that was drawn around an identity in one network alone may stay."""
+    written = written_table(first) or written_table(second) if first.ndim == 2 else ""
+    return written or (near_identity(first) and near_identity(second))
 
 
 def unit_rows_of(member: Member, size: int, tensor: np.ndarray) -> np.ndarray:

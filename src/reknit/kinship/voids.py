@@ -7,6 +7,7 @@ The exact tests ask that the law of one of the two networks is the same for ever
 - units lie within others: dimensions within heads, the gates of a recurrent cell, channels within groups;
 - rows and columns of one matrix run over the same units (recurrent matrices, a stream mixed with itself);
 - a table was not drawn but written: one-hot rows, sines of positions;
+- a matrix was drawn around an identity: then its rows are tied to its columns;
 - someone sorted the units, by norm or bias: then the order is a function of the weights. One network whose units were
   sorted does no harm, if those of the other were not: the law of that one is enough.
 
@@ -24,7 +25,8 @@ from scipy.stats import rankdata
 
 SORTED_Z = 5.0
 """In standard deviations of a rank correlation of unit numbers and marks: 6e-7 by chance."""
-DIAGONAL_Z = 5.0
+DIAGONAL_Z = 6.0
+IDENTITY = "its diagonal stands out, as if drawn around an identity"
 
 TABLE = "a table that is looked up"
 LOOKED_UP = re.compile(r"embed|(^|[._])(wte|wpe|token|position|vocab|tok)([._]|$)", re.IGNORECASE)
@@ -70,6 +72,25 @@ def _is_sinusoidal(table: Float[np.ndarray, "rows columns"], most: float = 1e-3)
     return bool((left <= most * np.maximum(np.linalg.norm(outer, axis=0), 1e-30)).all() and (power > 0).all())
 
 
+def near_identity(tensor: np.ndarray) -> str:
+    """Whether the diagonal of a matrix, or of one tap of a kernel, stands out; it ends with the shorter side.
+
+    >>> near_identity(np.random.default_rng(0).normal(size=(30, 30)) + 4 * np.eye(30))
+    'its diagonal stands out, as if drawn around an identity'
+    """
+    if tensor.ndim < 2 or min(tensor.shape[:2]) < 4:
+        return ""
+    taps = np.asarray(tensor, dtype=np.float64).reshape(*tensor.shape[:2], -1)
+    n = min(tensor.shape[:2])
+    diagonal, aside = np.eye(*tensor.shape[:2], dtype=bool), ~np.eye(*tensor.shape[:2], dtype=bool)
+    for tap in np.moveaxis(taps, 2, 0):
+        for values in (tap, tap**2):
+            excess = abs(values[diagonal].mean() - values[aside].mean())
+            if excess > DIAGONAL_Z * values[aside].std() / n**0.5 + 1e-12 * np.abs(values).max():
+                return IDENTITY
+    return ""
+
+
 def same_units_twice(matrix: Float[np.ndarray, "n n"]) -> str:
     """Whether the diagonal of a square matrix stands out, or it resembles its transpose."""
     n = len(matrix)
@@ -77,11 +98,10 @@ def same_units_twice(matrix: Float[np.ndarray, "n n"]) -> str:
         return ""
     wide = np.asarray(matrix, dtype=np.float64)
     off = wide[~np.eye(n, dtype=bool)]
+    if near_identity(matrix):
+        return "its diagonal stands out: rows and columns run over the same units"
     if off.std() == 0:
-        return "its diagonal stands out: rows and columns run over the same units" if np.ptp(wide) > 0 else ""
-    for values, background in ((np.diag(wide), off), (np.diag(wide) ** 2, off**2)):
-        if abs(values.mean() - background.mean()) > DIAGONAL_Z * background.std() / n**0.5:
-            return "its diagonal stands out: rows and columns run over the same units"
+        return ""
     upper = np.triu_indices(n, 1)
     centred = wide - off.mean()
     alike = (centred[upper] * centred.T[upper]).sum() / (off.var() * len(upper[0]))

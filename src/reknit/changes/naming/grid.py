@@ -36,7 +36,7 @@ TIE = 1e-4
 EXACT = 1e-6
 """Up to here a number that fits by chance is rare enough for a unit of few numbers to be believed."""
 LEAST_SLACK = 1e-9
-_SCREEN, _HEAD, _STEP_BITS, _CHUNK = 8, 16, 32, 256
+_SCREEN, _STEP_BITS, _CHUNK = 8, 32, 128
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,6 +90,11 @@ class Grid:
         top, low = self.codes.max(initial=0), self.codes.min(initial=0)
         beyond = ((self.codes == top) & (places > 0)) | ((self.codes == low) & (places < 0))
         return np.asarray((self.steps > 0) & ((np.abs(places) <= 0.5 + slack) | beyond) | (self.numbers == values))
+
+
+def bits_of(codes: Int[np.ndarray, ...]) -> int:
+    """The fewest bits that hold all codes, counted from the least."""
+    return max(1, int(np.ptp(codes)).bit_length()) if codes.size else 1
 
 
 def find_grid(tensor: np.ndarray) -> Grid | None:
@@ -213,7 +218,7 @@ def _steps(
 ) -> tuple[Float[np.ndarray, " units"], Float[np.ndarray, " units"]]:
     """For each unit the widest step that fits, 0 where none does, and its evidence in bits."""
     steps, evidence = np.zeros(len(units)), np.zeros(len(units))
-    heads = units[:, np.linspace(0, units.shape[1] - 1, min(_HEAD, units.shape[1])).astype(int)]
+    heads = units[:, np.linspace(0, units.shape[1] - 1, min(16 if last <= EXACT else 96, units.shape[1])).astype(int)]
     for begin in range(0, len(units), _CHUNK):
         part = slice(begin, begin + _CHUNK)
         likely = _likely(heads[part], low[part], reach[part], last)

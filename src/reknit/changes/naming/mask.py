@@ -45,9 +45,9 @@ class Mask:
 
     @property
     def words(self) -> str:
-        """``half of the numbers set to zero by magnitude``."""
-        how = "" if self.pattern == "unknown" else f" {self.pattern}"
-        return f"{self.share:.3g} of the numbers set to zero{how}".replace("1 of", "all of")
+        """``50 % of the numbers set to zero by magnitude``."""
+        how = "" if self.pattern == "unknown" else f", {self.pattern}"
+        return f"{100 * self.share:.3g} % of the numbers set to zero{how}"
 
 
 def find_mask(first: np.ndarray, second: np.ndarray, also: np.ndarray | None = None) -> Mask | None:

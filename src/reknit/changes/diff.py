@@ -1,0 +1,258 @@
+"""``diff``: what makes one checkpoint of another, modulo symmetry, names and containers; each change by its name."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from reknit import __version__
+from reknit.changes.bases import Pool
+from reknit.changes.counterparts import MARGIN, Counterpart, find_counterparts
+from reknit.changes.found import Diff, TensorChange, Verdict
+from reknit.changes.naming.change import Change
+from reknit.changes.naming.facts import Facts, facts_of
+from reknit.changes.relate import Moved, Related, relate
+from reknit.changes.sentence import sentence
+from reknit.changes.views import View, squeezed, turned_grid
+from reknit.changes.weights import Weights, weights_of
+from reknit.containers.tensors import read_tensors
+from reknit.match.pairs import check_free
+
+PASSES = 5
+"""Rounds over the tensors; one is enough where nothing moved, and each unravels a layer or more where units did."""
+
+
+def diff(
+    first: str | Path,
+    second: str | Path,
+    *,
+    like: str | None = None,
+    input: str | None = None,  # noqa: A002  the word of the command line
+    seed: int = 0,
+    report: str | Path | None = None,
+    force: bool = False,
+    progress: Callable[[str], None] | None = None,
+) -> Diff:
+    """Name what makes the second checkpoint of the first.
+
+    Args:
+        first: A, a file or folder of tensors.
+        second: B; names, order of tensors and container need not be those of A.
+        like: the skeleton of both (see ``reknit.assemble``): units are then matched by group, and rotations found.
+        input: the shape of an example input for the skeleton.
+        seed: of what a skeleton is asked with.
+        report: where to draw it as one HTML page.
+        force: replace what is there.
+        progress: told what is being done.
+
+    Raises:
+        InputError: a file or the skeleton cannot be used.
+        OutputError: the page cannot be written where it is wanted; found out before the search.
+    """
+    if report is not None:
+        check_free(report, (first, second, like), force=force)
+    told = progress or (lambda _: None)
+    clock = {"began": time.perf_counter()}
+    told("reading")
+    weights = weights_of(read_tensors(first)), weights_of(read_tensors(second))
+    pairs = find_counterparts(*weights, told)
+    clock["paired"] = time.perf_counter()
+    moved: Mapping[str, Sequence[Moved]] = {}
+    notes: list[str] = []
+    if like is not None:
+        from reknit.changes.by_skeleton import moved_by_skeleton
+
+        told("matching by the skeleton")
+        moved, notes = moved_by_skeleton(weights, pairs, like, input, seed)
+    told("naming")
+    tensors, groups = _Naming(weights, pairs, moved, told).run()
+    clock["named"] = time.perf_counter()
+    seconds = {"pair": clock["paired"] - clock["began"], "name": clock["named"] - clock["paired"]}
+    run: dict[str, Any] = {"a": str(first), "b": str(second), "like": like, "seed": seed, "version": __version__}
+    found = Diff(
+        _verdict(tensors),
+        sentence(tensors, groups),
+        tensors,
+        groups,
+        tuple(notes),
+        (weights[0].aside, weights[1].aside),
+        seconds,
+        run,
+    )
+    if report is not None:
+        found.report(report, force=force)
+    return found
+
+
+def _verdict(tensors: Sequence[TensorChange]) -> Verdict:
+    if not all(each.named for each in tensors):
+        return "cannot say"
+    exact = all(change.exact for each in tensors for change in each.changes)
+    return "exact" if exact else "consistent"
+
+
+class _Naming:
+    """All pairs, pass by pass, until no new order of units is found."""
+
+    def __init__(
+        self,
+        weights: tuple[Weights, Weights],
+        pairs: Sequence[Counterpart],
+        moved: Mapping[str, Sequence[Moved]],
+        told: Callable[[str], None],
+    ) -> None:
+        self.weights, self.pairs, self.moved, self.told = weights, pairs, moved, told
+        self.pool = Pool()
+        self.facts: dict[str, Facts] = {}
+        self.answers: dict[int, tuple[Related, View]] = {}
+
+    def run(self) -> tuple[tuple[TensorChange, ...], int]:
+        """Every tensor, and how many sets of units stand in another order."""
+        paired = [k for k, pair in enumerate(self.pairs) if pair.second is not None and pair.views]
+        order = sorted(paired, key=lambda k: (len(self.pairs[k].views[0].shape) < 2, k))
+        open_pairs = order
+        for number in range(PASSES):
+            new = False
+            for k in open_pairs:
+                self.told(f"naming {self.pairs[k].first}")
+                new |= self._name(k)
+            open_pairs = [k for k in order if not self._settled(k)]
+            if not new or not open_pairs or (number and not any(len(self._shape(k)) > 1 for k in open_pairs)):
+                break
+        return self._written(), self._groups()
+
+    def _shape(self, k: int) -> tuple[int, ...]:
+        return self.pairs[k].views[0].shape
+
+    def _settled(self, k: int) -> bool:
+        found = self.answers[k][0]
+        return found.explained and found.related is not False and "unrelated" not in {c.kind for c in found.changes}
+
+    def _name(self, k: int) -> bool:
+        """Name one pair; whether new orders of units were found."""
+        pair = self.pairs[k]
+        if pair.second is None:
+            return False
+        second = self._facts(pair)
+        best: tuple[Related, View] | None = self.answers.get(k)
+        for view in pair.views:
+            first = self._first(view)
+            found = _compared(first, second, self.pool, self.moved.get(pair.second.name, ()), pair.second.layer)
+            if best is None or _better(found, best[0]):
+                best = found, view
+            if found.explained and found.related is not False:
+                break
+        if best is None:
+            return False
+        self.answers[k] = best
+        found = best[0]
+        believed = found.related is True or (found.explained and found.related is not False)
+        new = [self.pool.add(basis) for basis in found.bases if believed and len(basis.order) > 1]
+        return any(new)
+
+    def _facts(self, pair: Counterpart) -> Facts:
+        weight = pair.second
+        assert weight is not None  # noqa: S101  asked before
+        if weight.name not in self.facts:
+            numbers, grid = self.weights[1].read(weight)
+            self.facts[weight.name] = facts_of(numbers, weight.dtype if not weight.scale else "float32", grid)
+        return self.facts[weight.name]
+
+    def _first(self, view: View) -> Facts:
+        read = [self.weights[0].read(part) for part in view.parts]
+        dtypes = {part.dtype for part in view.parts if not part.scale}
+        grid = turned_grid(read[0][1], view)
+        return facts_of(
+            view.of([numbers for numbers, _ in read]), dtypes.pop() if len(dtypes) == 1 else "float32", grid
+        )
+
+    def _groups(self) -> int:
+        """Different orders, and those that a skeleton has named."""
+        named = {
+            group
+            for found, _ in self.answers.values()
+            for change in found.changes
+            if change.kind == "permutation"
+            for group in change.details.get("groups", ())
+        }
+        return len(named) or self.pool.different()
+
+    def _written(self) -> tuple[TensorChange, ...]:
+        related = self._related()
+        return tuple(self._line(k, pair, related) for k, pair in enumerate(self.pairs))
+
+    def _related(self) -> dict[str, bool]:
+        """By layer, and for all layers under an empty name, whether units are recognised."""
+        votes: dict[str, bool] = {}
+        sizes = {True: 0, False: 0}
+        for k, (found, _) in self.answers.items():
+            verdict = True if found.explained and found.related is not False else found.related
+            if verdict is not None and len(self._shape(k)) > 1:
+                second = self.pairs[k].second
+                layer = second.layer if second is not None else ""
+                votes[layer] = votes.get(layer, False) or verdict
+                sizes[verdict] += 1
+        votes[""] = sizes[True] > 0 and sizes[True] >= sizes[False]
+        return votes
+
+    def _line(self, k: int, pair: Counterpart, related: Mapping[str, bool]) -> TensorChange:
+        second = pair.second
+        if second is None or not pair.views:
+            where = "only in A" if second is None else "only in B"
+            shape = second.shape if second is not None else pair.views[0].shape
+            change = Change(where, where, True)  # type: ignore[arg-type]
+            return TensorChange(
+                pair.first if second is None else "", second.name if second else "", shape, "", "", (change,), True, 0.0
+            )
+        found, view = self.answers[k]
+        changes, named = found.changes, found.explained
+        if not found.explained:
+            alike = found.related if found.related is not None else related.get(second.layer, related[""])
+            if not alike:
+                from reknit.changes.naming.unrelated import unrelated_change
+
+                changes = (unrelated_change(found.left),)
+            named = bool(changes)
+        if pair.how == "likeness" and pair.margin < MARGIN and not found.explained:
+            changes, named = (Change("cannot say", "cannot say which tensor of A it answers to", False),), False
+        return TensorChange(
+            pair.first, second.name, second.shape, pair.how, view.words, tuple(changes), named, found.left, pair.margin
+        )
+
+
+def _compared(first: Facts, second: Facts, pool: Pool, moved: Sequence[Moved], layer: str) -> Related:
+    """Two tensors; where their shapes differ, what they have in common."""
+    if first.numbers.shape == second.numbers.shape:
+        one, other = squeezed(first), squeezed(second)
+        shape = other.numbers.shape
+        turned = [
+            replace(each, numbers=each.numbers.reshape(shape))
+            for each in moved
+            if each.numbers.size == other.numbers.size
+        ]
+        return relate(one, other, pool, turned, layer)
+    shapes = first.numbers.shape, second.numbers.shape
+    words = f"shape changed from {_times(shapes[0])} to {_times(shapes[1])}"
+    if len(shapes[0]) != len(shapes[1]):
+        return Related((Change("shape", words, True),), True, None, 0.0)
+    common = tuple(slice(0, min(sizes)) for sizes in zip(*shapes, strict=True))
+    parts = [replace(facts_of(each.numbers[common], "float32"), cast=each.cast) for each in (first, second)]
+    inside = relate(parts[0], parts[1], pool, (), layer)
+    said = "in what both have, " + (", ".join(each.words for each in inside.changes) or "cannot say")
+    return Related((Change("shape", f"{words}; {said}", inside.explained),), True, inside.related, inside.left)
+
+
+def _times(shape: Sequence[int]) -> str:
+    return " x ".join(map(str, shape)) or "one number"
+
+
+def _better(found: Related, than: Related) -> bool:
+    """Explained before not, related before not, then the least left."""
+
+    def rank(each: Related) -> tuple[bool, bool, float]:
+        return (not each.explained or each.related is False, each.related is False, each.left)
+
+    return rank(found) < rank(than)
