@@ -10,7 +10,8 @@ its family that is drawn at random. Then one run of ``lineage`` over all files b
     copy     child and parent hold the same numbers (a step that changed nothing)
     wrong    anything else
 
-and of edges whose direction is called known, how many point from parent to child.
+and of edges whose direction is called known, how many point from a file to one that was made from it, in one step or
+several, how many the other way, and how many join files neither of which was made from the other.
 """
 
 from __future__ import annotations
@@ -173,13 +174,15 @@ def score(
 def _arrows(
     made: Sequence[Made], families: Sequence[Family], of: Mapping[int, int], node: Sequence[int]
 ) -> Counter[str]:
-    true = {(node[each.parent], node[number]) for number, each in enumerate(made) if each.parent is not None}
+    above: list[set[int]] = []
+    for number, each in enumerate(made):
+        above.append(set() if each.parent is None else {node[each.parent], node[number]} | above[each.parent])
     found: Counter[str] = Counter()
     for family in families:
         for edge in family.edges:
-            way = of[edge.parent], of[edge.child]
+            parent, child = of[edge.parent], of[edge.child]
             if edge.direction != "undirected":
-                said = "right" if way in true else "turned round" if way[::-1] in true else "of no true edge"
+                said = "right" if parent in above[child] else "turned round" if child in above[parent] else "of neither"
                 found[f"{edge.direction} {said}"] += 1
     return found
 
