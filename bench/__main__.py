@@ -10,8 +10,10 @@ BENCHES = (
     *("wiring", "foreign_modules", "key_mapping", "merging", "trained_plans"),
     *("sinkhorn", "polar", "many_sets"),
     "rotation",
-    *("wsm", "tree_ensembles", "representations", "laftr"),
-    *("preflight", "published_merges", "matching_speed"),
+    *("wsm", "tree_ensembles", "representations", "laftr", "alike"),
+    *("preflight", "published_merges", "mending_rules", "matched_channels", "matching_speed"),
+    "streaming",
+    *("kinship_validity", "kinship_power"),
     "naming",
 )
 

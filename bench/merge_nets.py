@@ -68,11 +68,11 @@ def kind_of(name: str) -> Kind:
         settings = Gpt2Config(
             layers=2, width=int(width), heads=4, hidden=3 * int(width), vocab=text_nets.VOCAB, positions=TEXT_LENGTH
         )
-        return Kind(name, settings, _text(0), _text(1))
+        return Kind(name, settings, text_rows(0), text_rows(1))
     if family == "llama":
         heads, wide = 4, int(width)
         own = LlamaConfig(2, wide, heads, heads, hidden=2 * wide, vocab=text_nets.VOCAB)
-        return Kind(name, own, _text(0), _text(1))
+        return Kind(name, own, text_rows(0), text_rows(1))
     images, digits = load_digits(return_X_y=True)
     order = np.random.default_rng(0).permutation(len(digits))
     x = torch.tensor(images[order] / 16.0 - 0.3, dtype=torch.float32)
@@ -85,13 +85,13 @@ def kind_of(name: str) -> Kind:
     return Kind(name, config, *parts)
 
 
-def _text(seed: int) -> Samples:
+def text_rows(seed: int, count: int = TEXT_ROWS) -> Samples:
     """Stretches of the text; seed 0 from the first nine tenths, seed 1 from the rest."""
     data = text_nets.text()
     cut = len(data) * 9 // 10
     low, high = ((0, cut), (cut, len(data)))[seed]
     generator = torch.Generator().manual_seed(seed)
-    starts = torch.randint(low, high - TEXT_LENGTH - 1, (TEXT_ROWS,), generator=generator)
+    starts = torch.randint(low, high - TEXT_LENGTH - 1, (count,), generator=generator)
     rows = torch.stack([data[s : s + TEXT_LENGTH + 1] for s in starts])
     return Samples((rows[:, :-1],), rows[:, 1:])
 

@@ -1,13 +1,14 @@
-"""Published networks of one shape, trained apart, merged two by two: SpliceAI's five and SemiBin's twelve.
+"""Published networks of one shape, trained apart, merged by twos and all together: SpliceAI's five, SemiBin's twelve.
 
     REKNIT_CHECKPOINTS=... python -m bench published_merges [--pairs 6] [--only spliceai]
 
 SpliceAI (``conv_nets``): five seeds on the same genes. One made-up gene of 3000 letters (``made_genes``) for
-activations and statistics, another of 5000 to judge by, of which the middle 3000 count; sites are those that all five
-call with more than .5, all planted. SemiBin: twelve autoencoders of 136 shares of four-letter words, trained on other
-habitats each. 512 made-up contigs to align by and 512 others to judge by, from 64 made-up genomes each.
+activations and statistics, four others of 5000 to judge by, of which the middle 3000 count; sites are those that all
+five call with more than .5, all planted. SemiBin: twelve autoencoders of 136 shares of four-letter words, trained on
+other habitats each. 512 made-up contigs to align by and 512 others to judge by, from 64 made-up genomes each.
 
-Every pair: as it is, matched by weights and by activations, each plain and mended.
+Every pair: as it is, matched by weights and by activations, each plain and mended by both rules. All together: each
+matched to the first by activations. Alone: every network mended with itself.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ from reknit.match.activation_matching import match_activations
 from reknit.match.averages import average
 from reknit.match.cka import cka
 from reknit.match.computing import Computer
+from reknit.match.mend_rules import RULES
 from reknit.match.mending import mended
 from reknit.match.samples import Samples
 from reknit.match.weight_matching import match_weights
@@ -41,7 +43,7 @@ from reknit.skeleton.trace import trace
 
 HALF = (0.5, 0.5)
 WAYS = ("naive", "weights", "activations")
-CROP, KNOWN, JUDGED = 1000, 3000, 5000
+CROP, KNOWN, JUDGED, GENES = 1000, 3000, 5000, 4
 CONTIGS, GENOMES, LENGTH = 512, 64, 4000
 Network = Mapping[str, np.ndarray]
 Figures = dict[str, float]
@@ -69,8 +71,25 @@ def networks(family: str) -> tuple[Network, ...]:
     return tuple({key: np.asarray(value) for key, value in state.items() if key in keys} for state in states)
 
 
+def mendings(computer: Computer, way: str, parents: Sequence[Network], known: Samples) -> Iterator[tuple[str, Network]]:
+    """The mean of networks in one basis, plain and mended."""
+    shares = [1 / len(parents)] * len(parents)
+    plain = average(parents, shares)
+    yield f"{way}, plain", plain
+    for rule in RULES:
+        yield f"{way}, {rule}", mended(computer, plain, parents, shares, known, rule=rule)
+
+
+def together(computer: Computer, nets: Sequence[Network], known: Samples) -> Iterator[tuple[str, Network]]:
+    """The merges of many: as they are, and each brought to the first by activations."""
+    first, *others = nets
+    moved = [first, *(match_activations(computer, first, each, known).symmetry.apply(each) for each in others)]
+    for way, parents in (("naive", nets), ("activations", moved)):
+        yield from mendings(computer, way, parents, known)
+
+
 def merges(computer: Computer, parents: tuple[Network, Network], known: Samples) -> Iterator[tuple[str, Network]]:
-    """The six merges of a pair."""
+    """The nine merges of a pair."""
     first, second = parents
     moved: dict[str, Callable[[], Network]] = {
         "naive": lambda: second,
@@ -78,22 +97,19 @@ def merges(computer: Computer, parents: tuple[Network, Network], known: Samples)
         "activations": lambda: match_activations(computer, first, second, known).symmetry.apply(second),
     }
     for way in WAYS:
-        both = (first, moved[way]())
-        plain = average(both, HALF)
-        yield f"{way}, plain", plain
-        yield f"{way}, mended", mended(computer, plain, both, HALF, known)
+        yield from mendings(computer, way, (first, moved[way]()), known)
 
 
 @cache
 def splice_inputs() -> tuple[Samples, Genes]:
     """What is known, and what is judged by."""
-    return Samples((made_genes(1, KNOWN, 1).inputs,)), made_genes(1, JUDGED, 2)
+    return Samples((made_genes(1, KNOWN, 1).inputs,)), made_genes(GENES, JUDGED, 2)
 
 
 def splice_answers(network: Network) -> np.ndarray:
-    """Shares of acceptor and donor at every position that counts: 2 x positions."""
+    """Shares of acceptor and donor at every position that counts, gene after gene: 2 x positions."""
     found = computer_of("spliceai").answers(network, Samples((splice_inputs()[1].inputs,)))[0]
-    return np.asarray(found[0, 1:].numpy())
+    return np.asarray(found[:, 1:].movedim(0, 1).flatten(1).numpy())
 
 
 @cache
@@ -107,8 +123,9 @@ def splice_sites() -> np.ndarray:
     genes, called = splice_inputs()[1], np.min(splice_parents(), axis=0) > 0.5
     planted = np.zeros_like(called)
     for row, sites in enumerate((genes.acceptors, genes.donors)):
-        places = sites[:, 1] - CROP
-        planted[row, places[(places >= 0) & (places < planted.shape[1])]] = True
+        places, counted = sites[:, 1] - CROP, JUDGED - 2 * CROP
+        inside = (places >= 0) & (places < counted)
+        planted[row, (sites[:, 0] * counted + places)[inside]] = True
     return np.asarray(called & planted)
 
 
@@ -134,10 +151,34 @@ def spliceai(first: int, second: int) -> dict[str, Any]:
     wanted = (answers[first] + answers[second]) / 2
     found = {"ends": splice_figures(answers[first], wanted), "ends together": splice_figures(wanted, wanted)}
     other = splice_figures(answers[second], wanted)
-    found["ends"] = {key: (value + other[key]) / 2 for key, value in found["ends"].items()}
+    found["ends"] = _mean([found["ends"], other])
     for name, net in merges(computer_of("spliceai"), (nets[first], nets[second]), splice_inputs()[0]):
         found[name] = splice_figures(splice_answers(net), wanted)
     return {"sites": int(splice_sites().sum()), "figures": found}
+
+
+def splice_together(*_: int) -> dict[str, Any]:
+    """All five."""
+    nets, wanted = networks("spliceai"), np.mean(splice_parents(), axis=0)
+    ends = [splice_figures(each, wanted) for each in splice_parents()]
+    found = {"ends": _mean(ends), "ends together": splice_figures(wanted, wanted)}
+    for name, net in together(computer_of("spliceai"), nets, splice_inputs()[0]):
+        found[name] = splice_figures(splice_answers(net), wanted)
+    return {"figures": found}
+
+
+def splice_alone(number: int, _: int) -> dict[str, Any]:
+    """A seed by itself, and mended with itself."""
+    net, own, known = networks("spliceai")[number], splice_parents()[number], splice_inputs()[0]
+    found = {"ends": splice_figures(own, own)}
+    for rule in RULES:
+        again = mended(computer_of("spliceai"), net, (net, net), HALF, known, rule=rule)
+        found[f"ends, {rule}"] = splice_figures(splice_answers(again), own)
+    return {"figures": found}
+
+
+def _mean(figures: Sequence[Figures]) -> Figures:
+    return {key: float(np.mean([each[key] for each in figures])) for key in figures[0]}
 
 
 @cache
@@ -188,13 +229,22 @@ def semibin_alone(number: int, _: int) -> dict[str, Any]:
     network = networks("semibin")[number]
     known, judged = (Samples((contigs(seed),)) for seed in (1, 2))
     code = [code_of(network, judged.inputs[0])]
-    again = mended(computer_of("semibin"), network, (network, network), HALF, known)
-    return {
-        "figures": {
-            "ends": contig_figures(network, judged, code),
-            "ends, mended": contig_figures(again, judged, code),
-        }
-    }
+    found = {"ends": contig_figures(network, judged, code)}
+    for rule in RULES:
+        again = mended(computer_of("semibin"), network, (network, network), HALF, known, rule=rule)
+        found[f"ends, {rule}"] = contig_figures(again, judged, code)
+    return {"figures": found}
+
+
+def semibin_together(*_: int) -> dict[str, Any]:
+    """All twelve."""
+    nets = networks("semibin")
+    known, judged = (Samples((contigs(seed),)) for seed in (1, 2))
+    codes = [code_of(net, judged.inputs[0]) for net in nets]
+    found = {"ends": _mean([contig_figures(net, judged, codes) for net in nets])}
+    for name, net in together(computer_of("semibin"), nets, known):
+        found[name] = contig_figures(net, judged, codes)
+    return {"figures": found}
 
 
 def semibin(first: int, second: int) -> dict[str, Any]:
@@ -207,8 +257,7 @@ def semibin(first: int, second: int) -> dict[str, Any]:
     def figures(network: Network) -> Figures:
         return contig_figures(network, judged, codes)
 
-    ends = [figures(nets[k]) for k in (first, second)]
-    found = {"ends": {key: float(np.mean([each[key] for each in ends])) for key in ends[0]}}
+    found = {"ends": _mean([figures(nets[k]) for k in (first, second)])}
     mean = x.mean(0, keepdim=True)
     found["mean of the inputs"] = {"divergence": float((x * (x / mean).log()).sum(1).mean()), "cka": float("nan")}
     for name, net in merges(computer, (nets[first], nets[second]), known):
@@ -225,13 +274,18 @@ def tell(family: str, lines: Sequence[Mapping[str, Any]]) -> None:
         values = {key: np.array([line["figures"][name][key] for line in lines]) for key in columns}
         rows.append([name, *(told(each) if len(lines) > 1 else float(each[0]) for each in values.values())])
     pairs = ", ".join(f"{line['key'][1]}-{line['key'][2]}" for line in lines)
-    show(f"{family}, {len(lines)} pairs ({pairs}): mean ± half the 95 % interval over pairs", ["", *columns], rows)
+    show(f"{family}, {len(lines)} lines ({pairs}): mean ± half the 95 % interval over lines", ["", *columns], rows)
 
 
 def pairs_of(family: str) -> list[tuple[int, int]]:
-    """Alone: every network. SpliceAI: all ten, each seed once before any twice. SemiBin: six that share no network."""
-    if family == "semibin alone":
-        return [(k, k) for k in range(12)]
+    """Of SpliceAI all ten, each seed once before any twice; of SemiBin six that share no network.
+
+    Alone: every network; together: all at once.
+    """
+    if family.endswith("together"):
+        return [(0, 0)]
+    if family.endswith("alone"):
+        return [(k, k) for k in range(len(networks(family.split(maxsplit=1)[0])))]
     if family == "semibin":
         return [(k, k + 1) for k in range(0, 12, 2)]
     return [(0, 1), (2, 3), (4, 0), (1, 2), (3, 4), (0, 2), (1, 3), (2, 4), (0, 3), (1, 4)]
@@ -247,7 +301,14 @@ def main(argv: list[str]) -> None:
     given = options("published_merges", argv, pairs=10, only="")
     torch.set_num_threads(given.threads)
     lines = Lines("published_merges", given.fresh, ("match", "skeleton", "solvers"))
-    runs = {"semibin alone": semibin_alone, "semibin": semibin, "spliceai": spliceai}
+    runs = {
+        "semibin alone": semibin_alone,
+        "semibin": semibin,
+        "semibin together": semibin_together,
+        "spliceai alone": splice_alone,
+        "spliceai together": splice_together,
+        "spliceai": spliceai,
+    }
     for family, run in runs.items():
         if not family.startswith(given.only):
             continue

@@ -21,10 +21,11 @@ from reknit.architectures.configs.gpt2 import Gpt2Config
 from reknit.architectures.spelling import spell_config
 from reknit.match.activation_matching import match_activations
 from reknit.match.averages import average
-from reknit.match.computing import Computer, compare
+from reknit.match.computing import Computer, same_function
 from reknit.match.judging import judged
-from reknit.match.rotation_matching import RotationMatching, RotationOptions, match_rotations
+from reknit.match.rotation_matching import RotationMatching, match_rotations
 from reknit.match.samples import Samples, draw_samples
+from reknit.match.turned_network import RotationOptions
 from reknit.match.weight_matching import match_weights
 from reknit.skeleton.like import resolve
 from reknit.skeleton.trace import trace
@@ -80,7 +81,7 @@ def turned(
     found = match_rotations(computer, first, second, options=chosen)
     moved = found.basis.apply(second)
     if chosen.polar == "svd":
-        assert compare(computer, second, moved, noise(computer)).holds, "a rotation changed the function"
+        assert same_function(computer, second, moved, noise(computer)).holds, "a rotation changed the function"
     return found, moved
 
 
@@ -129,7 +130,7 @@ def inexact(name: str, pairs: int) -> None:
             a, b = net(name, 2 * k), net(name, 2 * k + 1)
             found, moved = turned(name, a, b, RotationOptions(polar, max(steps, 1), heads=False))
             defects.append(found.basis.defect)
-            changed.append(compare(computer, b, moved, noise(computer)).largest)
+            changed.append(same_function(computer, b, moved, noise(computer)).largest)
             losses.append((loss(name, moved), half_way(name, a, moved)))
         both = np.array(losses)
         exact = both[:, 1] if polar == "svd" else exact

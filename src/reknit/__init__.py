@@ -9,6 +9,7 @@
     align      a network in the basis of another, computing what it computed
     merge      networks in one basis, averaged, with what is foreseen of it
     path       loss along the line between two networks
+    compare    how alike two networks are: answers, representations, weights
     diff       what makes one checkpoint of another, layer by layer, each change by its name
     launder    a checkpoint made from another by changes that keep its function, or nearly, with a key of all
     lineage    which files share an initialisation or descend from each other, with p-values
@@ -40,6 +41,7 @@ if _typing.TYPE_CHECKING:
     from reknit.kinship.lineage import Lineage, lineage
     from reknit.kinship.relation import Relation
     from reknit.match.align import Alignment, align
+    from reknit.match.compare import Comparison, compare
     from reknit.match.merge import Merge, merge
     from reknit.match.path import Path, path
     from reknit.puzzle.verb import drop
@@ -52,6 +54,7 @@ __version__ = "0.1.0"
 __all__ = [
     "Alignment",
     "Assembly",
+    "Comparison",
     "ContainerError",
     "Diff",
     "InputError",
@@ -69,6 +72,7 @@ __all__ = [
     "__version__",
     "align",
     "assemble",
+    "compare",
     "couple",
     "diff",
     "drop",
@@ -88,6 +92,8 @@ _HOMES = {
     "Assembly": ("reknit.assembly.result", "Assembly"),
     "Wiring": ("reknit.wiring.result", "Wiring"),
     "assemble": ("reknit.assembly.verb", "assemble"),
+    "Comparison": ("reknit.match.compare", "Comparison"),
+    "compare": ("reknit.match.compare", "compare"),
     "couple": ("reknit.skeleton.verb", "couple"),
     "Diff": ("reknit.changes.found", "Diff"),
     "diff": ("reknit.changes.diff", "diff"),

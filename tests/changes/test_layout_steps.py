@@ -102,6 +102,21 @@ def test_a_fused_matrix_is_cut_and_comes_back(tmp_path):
         launder(tmp_path / "gpt2-0.safetensors", "fuse", like=LIKE["gpt2"])
 
 
+def test_names_tell_what_is_fused_and_shapes_how(tmp_path):
+    rng = np.random.default_rng(0)
+    shapes = {"a.qkv.weight": (12, 4), "a.qkv.bias": (12,), "b.c_attn.weight": (4, 12), "c.in_proj_weight": (12, 4)}
+    # keys and values shared by several queries: where the parts begin is not known
+    shapes |= {"d.qkv.weight": (18, 12), "d.qkv.bias": (18,)}
+    held = {key: torch.from_numpy(rng.normal(size=shape).astype(np.float32)) for key, shape in shapes.items()}
+    save_file(held, tmp_path / "a.safetensors")
+    found = launder(tmp_path / "a.safetensors", "split").tensors
+    assert np.array_equal(found["a.k.weight"], held["a.qkv.weight"][4:8])
+    assert np.array_equal(found["a.v.bias"], held["a.qkv.bias"][8:])
+    assert np.array_equal(found["b.c_attn_q.weight"], held["b.c_attn.weight"][:, :4])
+    assert np.array_equal(found["c.v_proj_weight"], held["c.in_proj_weight"][8:])
+    assert {"d.qkv.weight", "d.qkv.bias"} < found.keys()
+
+
 def test_the_skeleton_says_along_which_axis_outputs_lie(tmp_path):
     # square matrices that are stored (in, out): names alone would put them one below the other
     like = "gpt2:layers=1,width=12,heads=3,hidden=20,vocab=15,positions=16,fused=false,transposed=true"

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reknit.changes.naming.cast import CASTS, as_cast, narrowest, rounded
@@ -10,7 +10,7 @@ from reknit.changes.naming.grid import Grid, as_rounding, find_grid
 from reknit.changes.naming.losses import lost
 from reknit.changes.naming.mask import as_mask, find_mask
 
-SHAPES = ((64, 64), (48, 32), (16, 8, 3, 3), (40, 128))
+SHAPES = ((48, 32), (16, 8, 3, 3), (24, 64))
 
 
 def drawn(shape, seed=0):
@@ -57,14 +57,15 @@ def test_every_grid_is_named_with_its_bits_and_its_units(shape, per, offset):
 @pytest.mark.parametrize("cast", ["bfloat16", "float16"])
 @pytest.mark.parametrize("per", ["tensor", "row", "column"])
 def test_a_grid_is_seen_through_a_cast(per, cast):
-    a = drawn((64, 96))
-    for bits in (3, 4):
+    a = drawn((64, 64))
+    for bits in (2, 3, 4):
         b = rounded(on_grid(a, bits, per), cast).astype(np.float32)
         grid = find_grid(b)
         assert (grid.bits, grid.per, grid.cast) == (bits, per, cast)
         assert grid.agreeing(a).all()
 
 
+@settings(max_examples=20)
 @given(st.sampled_from(SHAPES), st.integers(0, 2**31))
 def test_continuous_numbers_lie_on_no_grid_and_went_through_no_cast(shape, seed):
     a = drawn(shape, seed)

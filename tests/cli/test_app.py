@@ -57,12 +57,13 @@ def test_help_names_every_verb(capsys):
             "noise threads budget out resume force json report",
         ),
         ("verify", "data target inputs link noise json"),
-        ("align", "like method data input weighing scales polar polar-steps seed out force json"),
+        ("align", "like method data input weighing scales polar polar-steps seed out resume force json"),
         (
             "merge",
-            "like data method weights layer decay steps answers star no-mend input seed plan out anyway force json",
+            "like data method weights layer decay steps answers star mend no-mend input seed plan out anyway resume "
+            "force json",
         ),
-        ("path", "like data method input places layers seed report force json"),
+        ("path", "like data method input places layers mend seed report force json"),
     ],
 )
 def test_a_verb_has_exactly_these_flags(verb, flags):

@@ -15,11 +15,11 @@ from reknit.errors import InputError, UsageError
 from reknit.kinship.direction import direction
 from reknit.kinship.lineage import Kin, evidence, related
 from reknit.kinship.named import in_common, in_slots
-from reknit.kinship.sweeps import sweeps
+from reknit.kinship.sweeps import signs_of, sweeps
 from reknit.kinship.two_matchings import published_log10_p
 from reknit.kinship.units_by_skeleton import planned
 from reknit.skeleton.symmetry import Permutation, Symmetry
-from strategies import seeds
+from strategies import real_file, seeds
 
 LIKE = "mlp:sizes=6-24-16-3"
 KIN = Kin(planned(traced(LIKE)[1]))
@@ -157,6 +157,25 @@ def test_files_without_names_are_matched_by_content_and_pay_for_the_choice(tmp_p
     assert lineage([files["parent"], files["stranger"]]).relations[0].label == "cannot say"
 
 
+def test_sweeps_do_not_see_signs_of_gated_units():
+    from match.matched_nets import LIKES
+
+    skeleton = traced(LIKES["llama"])[1]
+    a = random_tensors(skeleton, 1)
+    b, rng = dict(a), np.random.default_rng(0)
+    for layer in (0, 1):
+        signs = rng.choice([-1, 1], 14).astype(np.float32)
+        up, down = (f"model.layers.{layer}.mlp.{each}_proj.weight" for each in ("up", "down"))
+        b[up], b[down] = a[up] * signs[:, None], a[down] * signs
+    found = sweeps(planned(skeleton), a, b, np.random.default_rng(0))
+    assert found.statistic == sum(found.units.values()) > 0
+
+
+def test_a_unit_takes_the_sign_of_all_its_tensors_or_their_product():
+    matched = [np.array([0.9, -0.9, 0.9, -0.9]), np.array([0.8, -0.8, -0.8, 0.8])]
+    assert signs_of(matched).tolist() == [1, -1, -1, -1]
+
+
 def test_many_pairs_are_corrected_for(files):
     found = lineage(list(files.values()), like=LIKE)
     two = lineage([files["parent"], files["child"]], like=LIKE).relations[0]
@@ -280,3 +299,13 @@ def test_files_without_a_common_tensor_cannot_be_compared(files, tmp_path):
     assert relation.label == "cannot say"
     assert relation.claim.endswith("nothing in them could be tested")
     assert related((files["parent"], other), (net(1), {"elsewhere": np.ones((3, 4))}), Kin()).findings == ()
+
+
+@pytest.mark.slow
+def test_a_published_root_and_its_child_are_kin_and_nobody_guesses_which_came_first():
+    folder = "rxnfp/rxnfp/models/transformers"
+    paths = [real_file(f"{folder}/{name}/pytorch_model.bin") for name in ("bert_pretrained", "bert_ft")]
+    relation = lineage(paths).relations[0]
+    assert (relation.label, relation.direction.label) == ("exact", "cannot say")
+    assert relation.log10_p < -900
+    assert relation.claim.startswith("bert_pretrained/pytorch_model.bin and bert_ft/pytorch_model.bin share")

@@ -39,6 +39,18 @@ class Normed(nn.Module):
         return self.b(torch.relu(self.norm(self.a(x))))
 
 
+class Hollow(Net):
+    """With a parameter that holds no numbers."""
+
+    def __init__(self) -> None:
+        super().__init__("")
+        self.nothing = nn.Parameter(torch.zeros(0, 16))
+
+    def forward(self, x: Tensor) -> Tensor:
+        hidden = torch.relu(self.a(x))
+        return torch.cat([nn.functional.linear(hidden, self.nothing), self.b(hidden)], 1)
+
+
 EXAMPLE = (torch.zeros(2, 8),)
 
 
@@ -50,6 +62,11 @@ def normed():
 def plain():
     """Ten outputs."""
     return Net(""), EXAMPLE
+
+
+def hollow():
+    """A layer that answers nothing beside one that does."""
+    return Hollow(), EXAMPLE
 
 
 def one_output():
@@ -95,3 +112,51 @@ def one_axis():
 def scalar():
     """One number for all rows."""
     return Net("scalar"), EXAMPLE
+
+
+class Sequences(nn.Module):
+    """A layer over rows x positions x 3, laid out in another way while it is at work."""
+
+    def __init__(self, kind: str) -> None:
+        super().__init__()
+        self.a, self.b, self.kind = nn.Linear(3, 5), nn.Linear(5, 2), kind
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.kind == "sequence first":
+            return self.b(torch.relu(self.a(x.transpose(0, 1)))).transpose(0, 1)
+        if self.kind == "folded":
+            return self.b(torch.relu(self.a(x.reshape(-1, 3)))).reshape(len(x), -1, 2)
+        if self.kind == "folded, sequence first":
+            folded = torch.relu(self.a(x.transpose(0, 1).reshape(-1, 3)))
+            return self.b(folded).reshape(-1, len(x), 2).transpose(0, 1)
+        if self.kind == "mixed":
+            return x[..., :2] + self.b(torch.relu(self.a(x)).cumsum(0)).mean((0, 1))
+        return self.b(torch.relu(self.a(x)))
+
+
+SEQUENCES = (torch.zeros(2, 4, 3),)
+
+
+def rows_first():
+    """As it comes."""
+    return Sequences("rows first"), SEQUENCES
+
+
+def sequence_first():
+    """Positions before rows."""
+    return Sequences("sequence first"), SEQUENCES
+
+
+def folded():
+    """Rows and positions on one axis."""
+    return Sequences("folded"), SEQUENCES
+
+
+def folded_sequence_first():
+    """On one axis, positions before rows."""
+    return Sequences("folded, sequence first"), SEQUENCES
+
+
+def mixed():
+    """What the second layer reads depends on all rows, in no order."""
+    return Sequences("mixed"), SEQUENCES

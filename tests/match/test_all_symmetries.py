@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from match.matched_nets import LIKES, computer, largest_difference, random_tensors, samples
 from reknit.errors import UsageError
 from reknit.match.all_symmetries import match_all, scale_classes
-from reknit.match.computing import compare
+from reknit.match.computing import same_function
 from reknit.match.gauges import balanced
 from reknit.skeleton.scaling import ScaleClass
 from reknit.skeleton.symmetry import Scaling, Symmetry
@@ -53,7 +53,7 @@ def test_planted_factors_and_signs_leave_the_function_and_are_undone(name):
     left = random_tensors(runner.skeleton, 0)
     symmetry = planted(runner, classes, 1)
     right = symmetry.apply(left)
-    assert compare(runner, left, right, samples(NETS[name])).holds
+    assert same_function(runner, left, right, samples(NETS[name])).holds
     found = match_all(runner, left, right)
     assert largest_difference(left, found.symmetry.apply(right)) < 1e-6
     assert largest_difference(left, symmetry.inverse().apply(right)) < 1e-6
@@ -65,7 +65,7 @@ def test_planted_factors_and_signs_are_undone_in_larger_nets(name):
     runner = computer(LIKES[name])
     left = random_tensors(runner.skeleton, 0)
     right = planted(runner, scale_classes(runner), 1).apply(left)
-    assert compare(runner, left, right, samples(LIKES[name], 8)).holds
+    assert same_function(runner, left, right, samples(LIKES[name], 8)).holds
     assert largest_difference(left, match_all(runner, left, right).symmetry.apply(right)) < 1e-6
 
 
@@ -146,7 +146,9 @@ def test_a_wrong_class_is_noticed_by_the_proof():
     wrong = ScaleClass(first.group, tuple(abs(exponent) for exponent in first.exponents), "positive")
     tensors = random_tensors(runner.skeleton, 0)
     scaling = Scaling(wrong.group, wrong.exponents, np.full((1, 9), 1.5))
-    assert not compare(runner, tensors, Symmetry(runner.skeleton, (), (scaling,)).apply(tensors), samples(RELU)).holds
+    assert not same_function(
+        runner, tensors, Symmetry(runner.skeleton, (), (scaling,)).apply(tensors), samples(RELU)
+    ).holds
 
 
 def test_factors_that_cannot_be_are_refused():

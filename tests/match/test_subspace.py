@@ -98,3 +98,32 @@ def test_words(call, error, words):
 
 def test_angles_to_nothing_are_none():
     assert not len(principal_angles(np.zeros((3, 0)), np.eye(3)))
+
+
+@given(seed=seeds)
+def test_rows_that_belong_together_are_one(seed):
+    """A region of rows repeated four times, in groups, is that of the rows."""
+    x = spiked(seed, 30)
+    plain = subspace_region(x, 2, draws=20)
+    again = subspace_region(np.repeat(x, 4, axis=0), 2, draws=20, groups=np.repeat(np.arange(30) * 7, 4))
+    assert again.radius == pytest.approx(plain.radius)
+
+
+def test_as_many_rows_as_positions_would_be_too_sure():
+    x = np.repeat(spiked(0, 200), 4, axis=0)
+    apart, together = subspace_region(x, 2), subspace_region(x, 2, groups=np.repeat(np.arange(200), 4))
+    assert apart.radius == pytest.approx(together.radius / 2, rel=0.2)
+
+
+def test_wide_regions_are_those_of_every_draw_decomposed_where_the_gap_is_large(monkeypatch):
+    x = spiked(0, 2000)
+    exact = subspace_region(x, 2, draws=200)
+    monkeypatch.setattr("reknit.match.subspace.EXACT", 1)
+    np.testing.assert_allclose(subspace_region(x, 2, draws=200).distances, exact.distances, rtol=0.1)
+
+
+def test_wide_regions_hold_the_truth_as_often_as_they_say(monkeypatch):
+    monkeypatch.setattr("reknit.match.subspace.EXACT", 1)
+    truth = np.eye(8)[:, :2]
+    held = [truth in subspace_region(spiked(seed, 200), 2, level=0.8, draws=99, seed=seed) for seed in range(120)]
+    assert np.mean(held) == pytest.approx(0.8, abs=0.11)  # three standard errors of 120 draws

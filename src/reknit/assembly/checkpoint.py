@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from reknit.assembly.attempts import MOST_ATTEMPTS, Held, Plan
 from reknit.assembly.folder import ASSEMBLY_FILE
 from reknit.assembly.settings import Setting
+from reknit.containers.unfinished import check_belongs, nothing_believed
 from reknit.containers.write import write_file
-from reknit.errors import InputError, OutputError, UsageError
+from reknit.errors import OutputError
 from reknit.network.stack import Arrangement
 from reknit.plain import dumps
 
@@ -75,15 +75,6 @@ def save_checkpoint(out: Path, fingerprint: str, states: Sequence[State], log: L
     write_file(out / CHECKPOINT_FILE, dumps(content), force=True)
 
 
-@contextmanager
-def _damage(path: Path) -> Iterator[None]:
-    """Whatever goes wrong in reading a checkpoint is one sentence."""
-    try:
-        yield
-    except (OSError, ArithmeticError, RecursionError, ValueError, LookupError, TypeError, AttributeError) as fault:
-        raise InputError("is a damaged checkpoint", path, "Start afresh with --force instead of --resume") from fault
-
-
 def load_checkpoint(out: Path, fingerprint: str) -> tuple[list[State], list[Any]]:
     """The states and the log in a checkpoint, for ``restore`` and ``restore_log``; nothing in them is believed yet.
 
@@ -92,12 +83,9 @@ def load_checkpoint(out: Path, fingerprint: str) -> tuple[list[State], list[Any]
         UsageError: it belongs to other pieces, data or options.
     """
     path = out / CHECKPOINT_FILE
-    with _damage(path):
+    with nothing_believed(path):
         content = json.loads(path.read_text(encoding="utf-8"))
-        if content["fingerprint"] != fingerprint:
-            raise UsageError(
-                "belongs to other pieces, data or options", path, "Repeat the first command, or add --force"
-            )
+        check_belongs(content["fingerprint"], fingerprint, path, to="pieces, data or options")
         return list(content["candidates"]), list(content["log"])
 
 
@@ -107,7 +95,7 @@ def restore(out: Path, state: State, plan: Plan) -> tuple[int, bool]:
     Raises:
         InputError: the state is damaged.
     """
-    with _damage(out / CHECKPOINT_FILE):
+    with nothing_believed(out / CHECKPOINT_FILE):
         plan.repeats = int(state["repeats"])
         plan.tried = {_setting(entry[:3], plan): _number(entry[3]) for entry in state["tried"]}
         plan.times = Counter({_setting(entry[:3], plan): _attempts(entry[3]) for entry in state["times"]})
@@ -127,7 +115,7 @@ def restore_log(out: Path, entries: Sequence[Any], plan: Plan) -> Log:
     Raises:
         InputError: it is damaged.
     """
-    with _damage(out / CHECKPOINT_FILE):
+    with nothing_believed(out / CHECKPOINT_FILE):
         return [(str(e[0]), _number(e[1]), int(e[2]), _arrangement(e[3], e[4], plan), float(e[5])) for e in entries]
 
 

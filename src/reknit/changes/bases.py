@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from jaxtyping import Float, Int
 
+PLAIN = 1e-6
+"""Of factors that are 1."""
 MOST = 48
 """Orders of one size that are tried."""
 
@@ -47,7 +49,9 @@ class Pool:
     found: dict[int, list[Basis]] = field(default_factory=dict)
 
     def add(self, basis: Basis) -> bool:
-        """Take a basis in; whether it is new."""
+        """Take a basis in; whether it is new, and not what is tried anyway."""
+        if not basis.moves and (basis.factors is None or np.abs(basis.factors - 1).max() < PLAIN):
+            return False
         known = self.found.setdefault(len(basis.order), [])
         for each in known:
             same = np.array_equal(each.order, basis.order)
@@ -70,6 +74,11 @@ class Pool:
         yield from own
         yield Basis(np.arange(size))
         yield from [each for each in known if each.layer != layer][-MOST:]
+
+    def with_factors(self, order: Int[np.ndarray, " units"]) -> list[Basis]:
+        """Those of one order that have factors."""
+        known = self.found.get(len(order), ())
+        return [each for each in known if each.factors is not None and np.array_equal(each.order, order)][-MOST:]
 
     def different(self) -> int:
         """How many different orders move units."""

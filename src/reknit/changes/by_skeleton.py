@@ -15,7 +15,7 @@ import numpy as np
 from reknit.changes.counterparts import Counterpart
 from reknit.changes.naming.change import Change
 from reknit.changes.naming.rotation import OFF, rotation_change
-from reknit.changes.relate import Moved
+from reknit.changes.related import Moved
 from reknit.changes.views import View
 from reknit.changes.weights import Weights
 from reknit.errors import InputError, UsageError
@@ -78,7 +78,8 @@ def _beyond(
     assert isinstance(computer, Computer)  # noqa: S101  a type of torch, which is loaded late
     whole = match_all(computer, left, right, seed=seed).symmetry
     order = Symmetry(computer.skeleton, whole.permutations)
-    found = [(order.apply(right), permutations_in_words(order), 0.0)]
+    found: list[tuple[Tensors, Mapping[str, Change], float]] = []
+    found.append((order.apply(right), permutations_in_words(order), 0.0))
     if _distance(left, whole.apply(right)) <= NEAR:
         return found
     try:
@@ -169,7 +170,7 @@ def _as_b(
     names = [slots.get(part.name) for part in view.parts]
     if any(name is None or name not in tensors for name in names):
         return None
-    done = [changes[name] for name in names if name in changes]
+    done = [changes[name] for name in names if name is not None and name in changes]
     numbers = view.of([tensors[name] for name in names if name is not None])
     return Moved(numbers, done[0], off) if done else None
 

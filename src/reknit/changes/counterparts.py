@@ -6,8 +6,8 @@
     4  like content, by a linear assignment       cosines; where units moved, sorted sizes and singular values
     5  blocks: rows of one tensor, several tensors in one
 
-Every assignment has a margin: the score of the pair less that of its best rival. Below ``MARGIN`` it cannot be said which
-answers to which, unless what makes one of the other is then found exactly.
+Every assignment has a margin: the score of the pair less that of its best rival. Below ``MARGIN`` it cannot be said
+which answers to which, unless what makes one of the other is then found exactly.
 """
 
 from __future__ import annotations
@@ -19,16 +19,14 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from reknit.changes.likeness import Signature, common_end, cosine_of, ends_alike, extremes
 from reknit.changes.views import View, views_of
 from reknit.changes.weights import Weight, Weights
 from reknit.solvers.assignment import edge_margins
 
 MARGIN = 0.05
-QUANTILES = 65
-SPECTRUM = 768
-"""Rows or columns up to which singular values are compared."""
-SAMPLE = 1 << 18
-"""Numbers of a tensor that a cosine is taken of."""
+NAMES = 0.2
+"""What names that end alike count beside a cosine: enough to choose between vectors that say little, no more."""
 LIKE = 0.3
 """Cosine from which a block of a tensor is taken to be another one; beyond chance for a hundred numbers and more."""
 
@@ -118,7 +116,7 @@ class _Search:
             by_shape[tuple(sorted(a.shape))].append(a)
         for b in list(self.right):
             names = {b.name, b.name.removesuffix("_quantized"), b.name.removesuffix("_q")}
-            fits = [a for a in by_shape[tuple(sorted(b.shape))] if a in self.left and _ends(a.name, names)]
+            fits = [a for a in by_shape[tuple(sorted(b.shape))] if a in self.left and ends_alike(a.name, names)]
             if len(fits) == 1:
                 self.take(fits[0], b, "name")
 
@@ -134,7 +132,7 @@ class _Search:
                     self.take(a, b, "content")
                     break
                 views = [view for view in views_of(a, b.shape) if "transposed" in view.words]
-                if not views or _summed(self.first.read(a)[0]) != _summed(self.second.read(b)[0]):
+                if not views or extremes(self.first.read(a)[0]) != extremes(self.second.read(b)[0]):
                     continue
                 numbers = self.second.read(b)[0] if numbers is None else numbers
                 turned = next((v for v in views if np.array_equal(v.of([self.first.read(a)[0]]), numbers)), None)
@@ -163,7 +161,7 @@ class _Search:
                 views = views_of(ours[i], theirs[j].shape)
                 if views:
                     best = max(views, key=lambda view: a.cosine(b, view.axes))
-                    near = 1e-3 * (1 - abs(i / size - j / size))
+                    near = 1e-3 * (1 - abs(i / size - j / size)) + NAMES * common_end(ours[i].name, theirs[j].name)
                     scores[j, i], axes[j, i] = max(a.cosine(b, best.axes), a.likeness(b)) + near, best.axes
         from scipy.optimize import linear_sum_assignment
 
@@ -215,7 +213,7 @@ class _Search:
         at = 0
         while at < shape[0]:
             scored = [
-                (abs(_cosine(sides[1].read(each)[0], rows[at : at + each.shape[0]])), each)
+                (abs(cosine_of(sides[1].read(each)[0], rows[at : at + each.shape[0]])), each)
                 for each in fits
                 if each not in found and at + each.shape[0] <= shape[0]
             ]
@@ -235,65 +233,3 @@ class _Search:
             numbers = (self.first, self.second)[side].read(weight)[0].astype(np.float64)
             self._hashes[key] = hashlib.sha256(np.ascontiguousarray(numbers + 0.0).data).hexdigest()
         return self._hashes[key]
-
-
-@dataclass(frozen=True, eq=False)
-class Signature:
-    """What is compared of a tensor: itself, and what no order of its units changes."""
-
-    numbers: np.ndarray
-    quantiles: np.ndarray
-    values: np.ndarray
-
-    @classmethod
-    def of(cls, numbers: np.ndarray) -> Signature:
-        """Sorted sizes at even places and singular values, both for a tensor of length one."""
-        numbers = numbers.astype(np.float32)
-        if numbers.ndim == 1 and numbers.size > 1:
-            numbers = numbers - numbers.mean()
-        size = float(np.linalg.norm(numbers))
-        numbers = numbers / size if size > 0 else numbers
-        flat = np.sort(numbers.reshape(-1) if numbers.ndim == 1 else np.abs(numbers).reshape(-1))
-        quantiles = flat[np.linspace(0, len(flat) - 1, QUANTILES).astype(int)] * len(flat) ** 0.5
-        rows = numbers.reshape(len(numbers), -1)
-        values = np.zeros(1)
-        if numbers.ndim > 1 and min(rows.shape) <= SPECTRUM and np.isfinite(rows).all():
-            values = np.sqrt(np.maximum(np.linalg.eigvalsh(_gram(rows))[::-1], 0))
-        return cls(numbers, quantiles, values)
-
-    def cosine(self, other: Signature, axes: tuple[int, ...]) -> float:
-        """The size of the cosine of both, number by number."""
-        turned = self.numbers.transpose(axes)
-        return abs(_cosine(turned, other.numbers.reshape(turned.shape)))
-
-    def likeness(self, other: Signature) -> float:
-        """0.9 for tensors that differ by orders of units, less for others."""
-        apart = float(np.abs(self.quantiles - other.quantiles).max())
-        if len(self.values) == len(other.values) > 1:
-            apart = min(apart, float(np.linalg.norm(self.values - other.values)))
-        return 0.9 * float(np.exp(-apart / 0.05))
-
-
-def _gram(rows: np.ndarray) -> np.ndarray:
-    wide = rows.astype(np.float64)
-    return wide @ wide.T if len(wide) <= wide.shape[1] else wide.T @ wide
-
-
-def _cosine(a: np.ndarray, b: np.ndarray) -> float:
-    first, second = a.reshape(-1), b.reshape(-1)
-    if len(first) > SAMPLE:
-        step = len(first) // SAMPLE
-        first, second = first[::step], second[::step]
-    first, second = first.astype(np.float64), second.astype(np.float64)
-    size = float(np.linalg.norm(first) * np.linalg.norm(second))
-    return float(first @ second) / size if size > 0 else 0.0
-
-
-def _summed(numbers: np.ndarray) -> float:
-    """A number that no order of axes changes: the sum of the largest and the least, and of the size."""
-    values = numbers.astype(np.float64)
-    return float(values.max(initial=-np.inf)) + 2 * float(values.min(initial=np.inf))
-
-
-def _ends(name: str, others: set[str]) -> bool:
-    return any(name.endswith(f".{each}") or each.endswith(f".{name}") or name == each for each in others)

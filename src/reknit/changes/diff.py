@@ -14,13 +14,21 @@ from reknit.changes.counterparts import MARGIN, Counterpart, find_counterparts
 from reknit.changes.found import Diff, TensorChange, Verdict
 from reknit.changes.naming.change import Change
 from reknit.changes.naming.facts import Facts, facts_of
-from reknit.changes.relate import Moved, Related, relate
+from reknit.changes.naming.unrelated import unrelated_change
+from reknit.changes.relate import relate
+from reknit.changes.related import Moved, Related
 from reknit.changes.sentence import sentence
 from reknit.changes.views import View, squeezed, turned_grid
 from reknit.changes.weights import Weights, weights_of
 from reknit.containers.tensors import read_tensors
 from reknit.match.pairs import check_free
 
+SOME = 0.25
+"""Share of matrices that are related from which no other one is called unrelated; a table may be the same in all."""
+MOST_EXCHANGED = 64
+"""Tensors of one shape that are tried against each other."""
+LOST = 0.05
+"""What a vector may have drifted beside a matrix that did not."""
 PASSES = 5
 """Rounds over the tensors; one is enough where nothing moved, and each unravels a layer or more where units did."""
 
@@ -104,7 +112,7 @@ class _Naming:
         moved: Mapping[str, Sequence[Moved]],
         told: Callable[[str], None],
     ) -> None:
-        self.weights, self.pairs, self.moved, self.told = weights, pairs, moved, told
+        self.weights, self.pairs, self.moved, self.told = weights, list(pairs), moved, told
         self.pool = Pool()
         self.facts: dict[str, Facts] = {}
         self.answers: dict[int, tuple[Related, View]] = {}
@@ -122,36 +130,69 @@ class _Naming:
             open_pairs = [k for k in order if not self._settled(k)]
             if not new or not open_pairs or (number and not any(len(self._shape(k)) > 1 for k in open_pairs)):
                 break
+        self._exchange()
         return self._written(), self._groups()
+
+    def _exchange(self) -> None:
+        """Pair anew, by equality, what was paired by likeness and is not explained: vectors of few looks."""
+        by_shape: dict[tuple[int, ...], list[int]] = {}
+        for k, (found, _) in self.answers.items():
+            if self.pairs[k].how == "likeness" and not found.explained:
+                by_shape.setdefault(self._shape(k), []).append(k)
+        for these in by_shape.values():
+            free = {k: self.pairs[k].views for k in these}
+            for k in these if len(these) <= MOST_EXCHANGED else ():
+                for other, views in list(free.items()):
+                    trial = replace(self.pairs[k], views=views, how="equality", margin=float("inf"))
+                    answer = self._answer(trial)
+                    if answer is not None and answer[0].explained and answer[0].related is not False:
+                        self.pairs[k], self.answers[k] = trial, answer
+                        del free[other]
+                        break
+            left = [k for k in these if self.pairs[k].how == "likeness"]
+            for k, (other, views) in zip(left, list(free.items()), strict=True):
+                if k != other:
+                    self.pairs[k] = replace(self.pairs[k], views=views, margin=0.0)
+                    self.answers.pop(k)
+                    self._name(k)
 
     def _shape(self, k: int) -> tuple[int, ...]:
         return self.pairs[k].views[0].shape
 
     def _settled(self, k: int) -> bool:
+        """Whether other orders could not say more: it is explained, or a matrix whose units are recognised."""
         found = self.answers[k][0]
+        if found.related and len(self._shape(k)) > 1:
+            return True
         return found.explained and found.related is not False and "unrelated" not in {c.kind for c in found.changes}
 
     def _name(self, k: int) -> bool:
         """Name one pair; whether new orders of units were found."""
-        pair = self.pairs[k]
-        if pair.second is None:
+        answer = self._answer(self.pairs[k])
+        if answer is None:
             return False
-        second = self._facts(pair)
-        best: tuple[Related, View] | None = self.answers.get(k)
-        for view in pair.views:
-            first = self._first(view)
-            found = _compared(first, second, self.pool, self.moved.get(pair.second.name, ()), pair.second.layer)
-            if best is None or _better(found, best[0]):
-                best = found, view
-            if found.explained and found.related is not False:
-                break
-        if best is None:
-            return False
-        self.answers[k] = best
-        found = best[0]
+        known = self.answers.get(k)
+        if known is None or _better(answer[0], known[0]):
+            self.answers[k] = answer
+        found = self.answers[k][0]
         believed = found.related is True or (found.explained and found.related is not False)
         new = [self.pool.add(basis) for basis in found.bases if believed and len(basis.order) > 1]
         return any(new)
+
+    def _answer(self, pair: Counterpart) -> tuple[Related, View] | None:
+        """What is found of a pair, in the way to read A that explains most."""
+        if pair.second is None:
+            return None
+        second = self._facts(pair)
+        best: tuple[Related, View] | None = None
+        for view in pair.views:
+            first = self._first(view)
+            found = _compared(first, second, self.pool, self.moved.get(pair.second.name, ()), pair.second.layer)
+            if best is None or _better(found, best[0], by_size=False):
+                best = found, view
+            if found.explained and found.related is not False:
+                break
+        return best
 
     def _facts(self, pair: Counterpart) -> Facts:
         weight = pair.second
@@ -195,8 +236,17 @@ class _Naming:
                 layer = second.layer if second is not None else ""
                 votes[layer] = votes.get(layer, False) or verdict
                 sizes[verdict] += 1
-        votes[""] = sizes[True] > 0 and sizes[True] >= sizes[False]
+        votes[""] = sizes[True] > 0 and SOME * (sizes[True] + sizes[False]) <= sizes[True]
         return votes
+
+    def _proven(self, layer: str) -> bool:
+        """Whether the matrices of a layer are explained to the last number: a vector beside them did not drift."""
+        beside = [
+            found
+            for k, (found, _) in self.answers.items()
+            if len(self._shape(k)) > 1 and getattr(self.pairs[k].second, "layer", None) == layer
+        ]
+        return bool(beside) and all(each.explained and each.related is not False for each in beside)
 
     def _line(self, k: int, pair: Counterpart, related: Mapping[str, bool]) -> TensorChange:
         second = pair.second
@@ -209,13 +259,16 @@ class _Naming:
             )
         found, view = self.answers[k]
         changes, named = found.changes, found.explained
-        if not found.explained:
+        if not found.explained or "unrelated" in {change.kind for change in changes}:
             alike = found.related if found.related is not None else related.get(second.layer, related[""])
-            if not alike:
-                from reknit.changes.naming.unrelated import unrelated_change
-
+            if not alike and related[""]:  # replaced, or changed in a way that hides every unit: who knows
+                changes = (Change("cannot say", "cannot say: no more alike than layers trained apart", False),)
+            elif not alike:
                 changes = (unrelated_change(found.left),)
-            named = bool(changes)
+            elif len(second.shape) < 2 and self._proven(second.layer) and found.left > LOST:
+                words = "cannot say: in no order and with no factors of the layers beside it is it A's"
+                changes = (Change("cannot say", words, False),)
+            named = bool(changes) and changes[0].kind != "cannot say"
         if pair.how == "likeness" and pair.margin < MARGIN and not found.explained:
             changes, named = (Change("cannot say", "cannot say which tensor of A it answers to", False),), False
         return TensorChange(
@@ -249,10 +302,10 @@ def _times(shape: Sequence[int]) -> str:
     return " x ".join(map(str, shape)) or "one number"
 
 
-def _better(found: Related, than: Related) -> bool:
-    """Explained before not, related before not, then the least left."""
+def _better(found: Related, than: Related, *, by_size: bool = True) -> bool:
+    """Explained before not, related before not, then (``by_size``) the least left."""
 
     def rank(each: Related) -> tuple[bool, bool, float]:
-        return (not each.explained or each.related is False, each.related is False, each.left)
+        return (not each.explained or each.related is False, each.related is False, each.left if by_size else 0.0)
 
     return rank(found) < rank(than)

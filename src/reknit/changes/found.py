@@ -83,7 +83,7 @@ class Layer:
 
     @property
     def words(self) -> str:
-        """What was done, once where all of its tensors say the same."""
+        """What was done, once where all of its tensors say the same; which tensor of A it is, where names differ."""
         said: dict[str, list[str]] = {}
         largest = max(self.tensors, key=lambda each: len(each.shape) * (1 << 40) + _size(each))
         said[largest.words] = []
@@ -92,7 +92,15 @@ class Layer:
                 continue
             if each.words != largest.words:
                 said.setdefault(each.words, []).append((each.second or each.first).rpartition(".")[2])
-        return "; ".join(f"{', '.join(names)}: {words}" if names else words for words, names in said.items())
+        done = "; ".join(f"{', '.join(names)}: {words}" if names else words for words, names in said.items())
+        read = f", {largest.view}" if largest.view else ""
+        other = largest.first and largest.second and not _alike(largest.first, largest.second)
+        return f"{largest.first}{read}: {done}" if other or read else done
+
+
+def _alike(first: str, second: str) -> bool:
+    """Whether one name ends in the other."""
+    return first.endswith(second) or second.endswith(first)
 
 
 def _size(each: TensorChange) -> int:

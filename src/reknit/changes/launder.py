@@ -13,17 +13,17 @@ from reknit import __version__
 from reknit.changes.laundering.chain import Ran, run_chain
 from reknit.changes.laundering.key import Key, beside_of
 from reknit.changes.laundering.layout import forms_of, laid_out, same_bits, taken_back
+from reknit.changes.laundering.options import check_options, samples_for, setting_for
 from reknit.changes.laundering.proving import Proof
-from reknit.changes.laundering.registry import KINDS, Told, read_chain
+from reknit.changes.laundering.registry import read_chain
 from reknit.changes.laundering.state import State, read_state
 from reknit.containers.opening import open_container
 from reknit.containers.safetensors_bytes import Named, safetensors_bytes
 from reknit.containers.write import write_files
-from reknit.errors import OutputError, UsageError
+from reknit.errors import OutputError
 from reknit.match.pairs import check_free
 
 if TYPE_CHECKING:
-    from reknit.changes.laundering.setting import Setting
     from reknit.match.samples import Samples
 
 Verdict = Literal["exact", "consistent", "failed"]
@@ -139,75 +139,21 @@ def launder(
         OutputError: the answer cannot be written where it is wanted.
     """
     chain = read_chain(how)
-    _check_options(chain, like, data, seed, out, key)
+    check_options(chain, like, data, seed, out, key)
     targets = [Path(each) for each in (out, key) if each is not None]
     for target in (*targets, *([beside_of(Path(key))] if key is not None else [])):
         check_free(target, (path, data, like), force=force)
     told = progress or (lambda _: None)
     told("reading")
-    setting = _setting(like, input)
+    setting = setting_for(like, input)
     state, sha256 = read_state(path, setting)
-    samples = _samples(setting, data, chain, seed)
+    samples = samples_for(setting, data, chain, seed)
     ran = run_chain(state, chain, seed=seed, samples=samples, progress=told)
     told("proving")
     found = _written_up(state, ran, samples, sha256, like, input, seed)
     if out is not None:
         found.save(out, key=key, force=force)
     return found
-
-
-def _check_options(
-    chain: Sequence[Told],
-    like: str | None,
-    data: str | Path | None,
-    seed: int,
-    out: str | Path | None,
-    key: str | Path | None,
-) -> None:
-    """Refuse options that contradict each other or the chain.
-
-    Raises:
-        UsageError: they do.
-    """
-    if not 0 <= seed < 2**32:
-        raise UsageError(f"the seed is {seed}", "--seed", "Give a whole number from 0 to 4294967295")
-    for each in chain:
-        if like is None and KINDS[each.step.name].wants_skeleton:
-            raise UsageError(f"{each.step.name} needs the skeleton", "--how", "Name it with --like")
-        if data is None and each.step.trains:
-            raise UsageError(f"{each.step.name} trains", "--how", "Give inputs and targets with --data")
-    if data is not None and like is None:
-        raise UsageError("inputs are for the skeleton's module", "--data", "Name the skeleton with --like")
-    if key is not None:
-        if out is None:
-            raise UsageError("a key belongs to a file", "--key", "Write the checkpoint with --out")
-        if Path(out).resolve() in (Path(key).resolve(), beside_of(Path(key)).resolve()):
-            raise UsageError("the key would take the place of the checkpoint", "--key", "Choose another name")
-
-
-def _setting(like: str | None, input_shape: str | None) -> Setting | None:
-    if like is None:
-        if input_shape is not None:
-            raise UsageError("it is the input of a skeleton", "--input", "Name the skeleton with --like")
-        return None
-    from reknit.changes.laundering.setting import open_setting
-
-    return open_setting(like, input_shape)
-
-
-def _samples(setting: Setting | None, data: str | Path | None, chain: Sequence[Told], seed: int) -> Samples | None:
-    """What the module is asked: the inputs of a file, or noise; None without a skeleton."""
-    if setting is None:
-        return None
-    import torch
-
-    from reknit.match.samples import draw_samples, read_samples
-
-    if data is None:
-        return draw_samples(setting.computer.like, setting.skeleton, torch.Generator().manual_seed(seed))
-    samples = read_samples(data, targets=any(each.step.trains for each in chain))
-    setting.computer.check(samples, str(data))
-    return samples
 
 
 def _written_up(

@@ -20,7 +20,7 @@ def sentence(tensors: Sequence[TensorChange], groups: int) -> str:
     if all(each.kinds == ("identical",) for each in tensors):
         return f"B is A: all {len(tensors)} tensors are identical{_read(paired)}"
     unrelated = [each for each in paired if "unrelated" in each.kinds]
-    main = [each for each in paired if not set(each.kinds) & set(ALONE) and each.changes]
+    main = [each for each in paired if not set(each.kinds) & {*ALONE, "cannot say"} and each.changes]
     matrices = [each for each in main if len(each.shape) > 1] or main
     if not main or 2 * len([e for e in unrelated if len(e.shape) > 1]) > len([e for e in paired if len(e.shape) > 1]):
         return _unrelated(paired, main)
@@ -42,7 +42,11 @@ def _order(changed: Sequence[TensorChange]) -> list[str]:
     for each in changed:
         for place, kind in enumerate(each.kinds):
             places.setdefault(kind, []).append(place / len(each.kinds))
-    often = {kind: found for kind, found in places.items() if 4 * len(found) >= len(changed) and kind != "identical"}
+    often = {
+        kind: found
+        for kind, found in places.items()
+        if 4 * len(found) >= len(changed) and kind not in ("identical", "cannot say")
+    }
     return sorted(often, key=lambda kind: sum(often[kind]) / len(often[kind]))
 
 
@@ -54,27 +58,33 @@ def _step(kind: str, those: Sequence[TensorChange], all_of_them: int, groups: in
 
 
 def _in_words(kind: str, found: Sequence[Change], groups: int) -> str:
-    if kind == "permutation":
-        return f"with units permuted in {groups} group{'s' if groups != 1 else ''}"
-    if kind == "sign":
-        return "with units turned in sign"
-    if kind == "scale":
-        words = Counter(each.words for each in found)
-        return "with units scaled" if len(words) > 1 else f"with {next(iter(words))}".replace("with scaled", "scaled")
-    if kind == "rotation":
-        return "with streams turned by a rotation"
+    plain = {
+        "permutation": f"with units permuted in {groups} group{'s' if groups != 1 else ''}",
+        "sign": "with units turned in sign",
+        "rotation": "turned by rotations",
+    }
+    if kind == "drift":
+        middle = 100 * sorted(float(each.details["size"]) for each in found)[len(found) // 2]
+        half = f", half below {middle:.2g} %" if len(found) > 2 else ""
+        plain[kind] = f"moved by a dense drift of {_percent(found, 'size')}{half}"
+    if kind in plain:
+        return plain[kind]
     if kind == "mask":
-        shares = sorted(100 * float(each.details["share"]) for each in found)
         patterns = {each.details["pattern"] for each in found} - {"unknown"}
         how = f", {patterns.pop()}" if len(patterns) == 1 else ""
-        return f"{_range(shares)} % of the numbers set to zero{how}"
+        return f"with {_percent(found, 'share')} of the numbers set to zero{how}"
     if kind == "low rank":
-        ranks = sorted({int(each.details["rank"]) for each in found})
-        sizes = sorted(100 * float(each.details["size"]) for each in found)
-        return f"changed by matrices of rank {_range([float(r) for r in ranks])}, {_range(sizes)} % of their size"
-    if kind == "drift":
-        return f"moved by a dense drift of {_range(sorted(100 * float(each.details['size']) for each in found))} %"
-    return Counter(each.words for each in found).most_common(1)[0][0]
+        ranks = _range(sorted(float(each.details["rank"]) for each in found))
+        return f"changed by matrices of rank {ranks}, {_percent(found, 'size')} of their size"
+    words = Counter(each.words for each in found).most_common()
+    if kind == "scale" and len(words) > 1:
+        return "scaled by positive factors on units"
+    many = [f"{said} ({number} matrices)" for said, number in words[:MOST_NAMED]]
+    return words[0][0] if len(words) == 1 else ", ".join(many)
+
+
+def _percent(found: Sequence[Change], what: str) -> str:
+    return f"{_range(sorted(100 * float(each.details[what]) for each in found))} %"
 
 
 def _range(values: Sequence[float]) -> str:

@@ -93,7 +93,7 @@ def weights_of(tensors: Tensors) -> Weights:
             continue
         if name in scales:
             found.append(Weight(name, shape, dtype, *scales[name]))
-        elif is_float(dtype) and shape and math.prod(shape):
+        elif is_float(dtype) and shape and 0 not in shape:
             found.append(Weight(name, shape, dtype))
         else:
             aside.append(name)

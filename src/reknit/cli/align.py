@@ -7,37 +7,32 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from reknit.cli.terminal import STATUS, ProgressLine, print_json
+from reknit.cli import options
+from reknit.cli.terminal import STATUS, ProgressLine, print_json, resumable_beside
 
 if TYPE_CHECKING:
     from reknit.match.align import Alignment
 
 
 def align(
-    first: Annotated[Path, typer.Argument(metavar="A", help="A checkpoint; it stays as it is.")],
+    first: options.First,
     second: Annotated[Path, typer.Argument(metavar="B", help="Another one, to be brought into the basis of A.")],
     *,
-    like: Annotated[
-        str,
-        typer.Option(metavar="SKELETON", help="package.module:callable, a folder with config.json, or a built-in one."),
-    ],
+    like: options.Skeleton,
     method: Annotated[
         str, typer.Option(metavar="NAME", help="weights, activations, rotation, straight-through or sinkhorn.")
     ] = "weights",
     data: Annotated[
         Path | None, typer.Option(metavar="FILE", help="An npz file with inputs (and targets, for what trains).")
     ] = None,
-    example: Annotated[
-        str | None,
-        typer.Option("--input", metavar="SHAPE", help="Example input of the skeleton: 1x3x224x224, int:1x16."),
-    ] = None,
+    example: options.Example = None,
     weighing: Annotated[
         str, typer.Option(metavar="NAME", help="Weights compared standardised, or plain as published.")
     ] = "standardised",
     scales: Annotated[
         bool, typer.Option("--scales", help="Look for factors and signs on units too; for the method weights.")
     ] = False,
-    seed: Annotated[int, typer.Option(help="The same seed gives the same answer.")] = 0,
+    seed: options.Seed = 0,
     polar: Annotated[
         str, typer.Option(metavar="NAME", help="Polar factors of the method rotation: svd, cubic, quintic, ...")
     ] = "svd",
@@ -45,13 +40,14 @@ def align(
     out: Annotated[
         Path | None, typer.Option("--out", "-o", metavar="FILE", help="Write B, aligned, as safetensors.")
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace what is there.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")] = False,
+    resume: options.Resume = False,
+    force: options.Force = False,
+    as_json: options.AsJson = False,
 ) -> int:
     """Bring a network into the basis of another one, and prove that it computes what it computed."""
     from reknit.match.align import align as run
 
-    with ProgressLine() as show:
+    with resumable_beside(out), ProgressLine() as show:
         found = run(
             first,
             second,
@@ -65,6 +61,7 @@ def align(
             polar=polar,
             polar_steps=polar_steps,
             out=out,
+            resume=resume,
             force=force,
             progress=show.line,
         )

@@ -1,6 +1,7 @@
 """The command ``reknit``: its verbs, and what every one of them does with an error.
 
-Exit statuses: 0 good (``exact``, ``consistent``), 2 bad input or usage, 3 ``ambiguous``, ``cannot say``, 4 ``failed``, 130 interrupted.
+Exit statuses: 0 good (``exact``, ``consistent``), 2 bad input or usage, 3 ``ambiguous`` or ``cannot say``,
+4 ``failed``, 130 interrupted.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import typer
 from reknit import __version__
 from reknit.cli.align import align
 from reknit.cli.assemble import assemble
+from reknit.cli.compare import compare
 from reknit.cli.couple import couple
 from reknit.cli.diff import diff
 from reknit.cli.drop import drop
@@ -37,7 +39,7 @@ ClickUsageError: type[Exception] = typer.BadParameter.__bases__[0]
 app = typer.Typer(name="reknit", add_completion=False, pretty_exceptions_enable=False)
 VERBS = {
     verb.__name__: verb
-    for verb in (drop, inspect, couple, assemble, verify, align, merge, path, launder, diff, lineage)
+    for verb in (drop, inspect, couple, assemble, verify, align, merge, path, compare, launder, diff, lineage)
 }
 for verb in VERBS.values():
     app.command()(verb)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from reknit.cli import options
 from reknit.cli.terminal import STATUS, ProgressLine, print_json, resumable
 
 if TYPE_CHECKING:
@@ -31,10 +32,7 @@ def assemble(
         str | None,
         typer.Option(metavar="SKELETON", help="package.module:callable, a folder with config.json, or a built-in one."),
     ] = None,
-    example: Annotated[
-        str | None,
-        typer.Option("--input", metavar="SHAPE", help="Example input of the skeleton: 1x3x224x224, int:1x16."),
-    ] = None,
+    example: options.Example = None,
     link: Annotated[
         str | None,
         typer.Option(metavar="NAME", help="Outputs were recorded behind identity, softmax, sigmoid, top-k or binary."),
@@ -57,9 +55,9 @@ def assemble(
         Path | None, typer.Option(metavar="DIR", help="Write the model and the answer into this folder.")
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint in --out.")] = False,
-    force: Annotated[bool, typer.Option("--force", help="Replace what is there.")] = False,
+    force: options.Force = False,
     report: Annotated[Path | None, typer.Option(metavar="FILE.html", help="Write the report.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")] = False,
+    as_json: options.AsJson = False,
 ) -> int:
     """Put a network back together from its pieces, and perhaps from what it was asked and answered."""
     from reknit.assembly.result import Assembly

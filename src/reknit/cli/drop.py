@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from reknit.cli import options
 from reknit.cli.terminal import ProgressLine, print_json
 
 
@@ -21,8 +22,8 @@ def drop(
     data: Annotated[str, typer.Option(metavar="digits|diabetes|friedman", help="What it learns.")] = "digits",
     epochs: Annotated[int, typer.Option(help="Passes over the data; 0 leaves it untrained.")] = 20,
     seed: Annotated[int, typer.Option(help="The same seed gives the same bytes.")] = 0,
-    force: Annotated[bool, typer.Option("--force", help="Replace what is there.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")] = False,
+    force: options.Force = False,
+    as_json: options.AsJson = False,
 ) -> None:
     """Train a network and scatter it: OUT/pieces/, OUT/data.csv and, apart from them, OUT.key.json."""
     from reknit.puzzle.verb import drop as run

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from reknit.cli import options
 from reknit.cli.terminal import print_json
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ def inspect(
     paths: Annotated[list[Path], typer.Argument(metavar="PATH...", help="Containers, or folders of them.")],
     *,
     with_hash: Annotated[bool, typer.Option("--hash", help="Read everything and add SHA-256 hashes.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")] = False,
+    as_json: options.AsJson = False,
 ) -> int:
     """List containers and their tensors, dtypes, shapes and sizes, from headers alone."""
     from reknit.containers.inspect import inspect as run

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from reknit.cli.terminal import STATUS, ProgressLine, print_json
+from reknit.cli import options
+from reknit.cli.terminal import STATUS, ProgressLine, print_json, resumable_beside
 from reknit.errors import UsageError
 
 if TYPE_CHECKING:
@@ -19,13 +20,12 @@ def merge(
         list[Path], typer.Argument(metavar="A B [C...]", help="Checkpoints of one architecture; they stay as they are.")
     ],
     *,
-    like: Annotated[
-        str,
-        typer.Option(metavar="SKELETON", help="package.module:callable, a folder with config.json, or a built-in one."),
-    ],
+    like: options.Skeleton,
     data: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="An npz file with inputs: for foresight, statistics, activations."),
+        typer.Option(
+            metavar="FILE", help="An npz file: inputs for foresight, statistics, activations; targets to measure."
+        ),
     ] = None,
     method: Annotated[
         str, typer.Option(metavar="NAME", help="weights, activations, rotation, straight-through, sinkhorn or none.")
@@ -54,47 +54,44 @@ def merge(
     answers: Annotated[
         str | None, typer.Option(metavar="classes|numbers", help="How answers are read; by their shape where not told.")
     ] = None,
-    no_mend: Annotated[bool, typer.Option("--no-mend", help="Leave statistics as averaging leaves them.")] = False,
-    example: Annotated[
-        str | None,
-        typer.Option("--input", metavar="SHAPE", help="Example input of the skeleton: 1x3x224x224, int:1x16."),
-    ] = None,
-    seed: Annotated[int, typer.Option(help="The same seed gives the same answer.")] = 0,
+    mend: options.Mend = "parents",
+    no_mend: Annotated[bool, typer.Option("--no-mend", help="The same as --mend none.")] = False,
+    example: options.Example = None,
+    seed: options.Seed = 0,
     plan: Annotated[bool, typer.Option("--plan", help="Say what is foreseen, and write nothing.")] = False,
     out: Annotated[
         Path | None, typer.Option("--out", "-o", metavar="FILE", help="Write the merged network as safetensors.")
     ] = None,
     anyway: Annotated[bool, typer.Option("--anyway", help="Write it although it should not work.")] = False,
-    force: Annotated[bool, typer.Option("--force", help="Replace what is there.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")] = False,
+    resume: options.Resume = False,
+    force: options.Force = False,
+    as_json: options.AsJson = False,
 ) -> int:
     """Merge networks: look ahead, bring them into one basis, average, set statistics right."""
-    from reknit.match.merge import merge as run
-    from reknit.match.pairs import check_free
+    from reknit.match.merge import judged
+    from reknit.match.merge_options import MergeOptions
+    from reknit.match.merging import merged
 
-    if out is not None and not plan:
-        check_free(out, (*networks, data, like), force=force)
-    with ProgressLine() as show:
-        found = run(
-            networks,
-            like=like,
-            data=data,
-            method=method,
-            weights=None if weights is None else _numbers(weights, "--weights"),
-            by_slot=dict(_layer(each) for each in layer or ()),
-            mend=not no_mend,
-            answers=answers,
-            decay=decay,
-            steps=None if steps is None else [int(step) for step in _numbers(steps, "--steps")],
-            star=star,
-            input=example,
-            seed=seed,
-            plan=plan,
-            progress=show.line,
-        )
-        written = out is not None and not plan and (anyway or found.verdict != "failed")
-        if out is not None and written:
-            found.save(out, force=force, anyway=anyway)
+    asked = MergeOptions(
+        like=like,
+        data=data,
+        method=method,
+        weights=None if weights is None else _numbers(weights, "--weights"),
+        by_slot=dict(_layer(each) for each in layer or ()),
+        decay=decay,
+        steps=None if steps is None else [int(step) for step in _numbers(steps, "--steps")],
+        mend="none" if no_mend else mend,
+        answers=answers,
+        star=star,
+        input_shape=example,
+        seed=seed,
+    )
+    place = None if plan else out
+    with resumable_beside(place), ProgressLine() as show:
+        found = judged(merged(networks, asked, out=place, resume=resume, force=force, progress=show.line))
+        written = place is not None and (anyway or found.verdict != "failed")
+        if place is not None and written:
+            found.save(place, force=force, anyway=anyway)
     if as_json:
         print_json(found.as_json())
     else:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from reknit.cli import options
 from reknit.cli.terminal import ProgressLine, print_json
 
 if TYPE_CHECKING:
@@ -14,25 +15,20 @@ if TYPE_CHECKING:
 
 
 def path(
-    first: Annotated[Path, typer.Argument(metavar="A", help="A checkpoint.")],
+    first: options.First,
     second: Annotated[Path, typer.Argument(metavar="B", help="Another one of the same architecture.")],
     *,
-    like: Annotated[
-        str,
-        typer.Option(metavar="SKELETON", help="package.module:callable, a folder with config.json, or a built-in one."),
-    ],
+    like: options.Skeleton,
     data: Annotated[Path, typer.Option(metavar="FILE", help="An npz file with inputs and targets.")],
     method: Annotated[str, typer.Option(metavar="NAME", help="weights, activations or rotation.")] = "weights",
-    example: Annotated[
-        str | None,
-        typer.Option("--input", metavar="SHAPE", help="Example input of the skeleton: 1x3x224x224, int:1x16."),
-    ] = None,
+    example: options.Example = None,
     places: Annotated[int, typer.Option(help="Places on the line, ends included.")] = 11,
     layers: Annotated[bool, typer.Option("--layers", help="Average each layer on its own too.")] = False,
-    seed: Annotated[int, typer.Option(help="The same seed gives the same answer.")] = 0,
+    mend: options.Mend = "parents",
+    seed: options.Seed = 0,
     report: Annotated[Path | None, typer.Option(metavar="FILE.html", help="Draw it.")] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace what is there.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")] = False,
+    force: options.Force = False,
+    as_json: options.AsJson = False,
 ) -> int:
     """Loss and accuracy along the line between two networks, before and after alignment."""
     from reknit.match.path import path as run
@@ -47,6 +43,7 @@ def path(
             input=example,
             places=places,
             layers=layers,
+            mend=mend,
             seed=seed,
             report=report,
             force=force,

@@ -41,6 +41,21 @@ def resumable(out: Path | None) -> Iterator[None]:
         raise StoppedError(out, remedy) from None
 
 
+@contextmanager
+def resumable_beside(out: Path | None) -> Iterator[None]:
+    """The same for an answer that is one file: its checkpoint lies beside it, if something was trained long enough."""
+    from reknit.match.unfinished_files import checkpoints_of
+
+    try:
+        yield
+    except KeyboardInterrupt:
+        left = checkpoints_of(out) if out is not None else []
+        if not left:
+            raise
+        remedy = "A usable checkpoint is kept there; run the same command with --resume to go on"
+        raise StoppedError(left[-1], remedy) from None
+
+
 def print_json(value: Any) -> None:
     """One strict JSON object on stdout."""
     typer.echo(dumps(value, indent=2))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
+from reknit.cli import options
 from reknit.cli.terminal import STATUS, print_json
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ def verify(
         typer.Option(metavar="NAME", help="Outputs were recorded as identity, softmax, sigmoid, top-k or binary."),
     ] = None,
     noise: Annotated[float | None, typer.Option(metavar="SD", help="Known noise of the recorded outputs.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")] = False,
+    as_json: options.AsJson = False,
 ) -> int:
     """Hold an assembled network against data it has not seen."""
     from reknit.assembly.verify import verify as run

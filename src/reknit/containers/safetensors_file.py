@@ -19,7 +19,7 @@ from reknit.containers.file_bytes import FileBytes
 from reknit.errors import ContainerError
 
 _MAX_HEADER = 100_000_000
-DTYPES = {
+DTYPE_NAMES = {
     "F64": "float64",
     "F32": "float32",
     "F16": "float16",
@@ -32,7 +32,7 @@ DTYPES = {
     "C64": "complex64",
     "BOOL": "bool",
 } | {f"{letter}{bits}": f"{kind}{bits}" for letter, kind in (("I", "int"), ("U", "uint")) for bits in (8, 16, 32, 64)}
-"""The format's word for a dtype -> its name here."""
+"""The format's own name of a dtype -> ours."""
 INDEX_SUFFIX = ".safetensors.index.json"
 
 
@@ -75,7 +75,7 @@ class SafetensorsFile(Container):
                 pass
             case _:
                 raise ContainerError(f"has a damaged description of {check_key(key, self.path)!r}", self.path, DAMAGED)
-        info = tensor_info(key, DTYPES.get(dtype, dtype[:40]), tuple(shape), self.path)
+        info = tensor_info(key, DTYPE_NAMES.get(dtype, dtype[:40]), tuple(shape), self.path)
         if isinstance(begin, bool) or isinstance(end, bool) or not 0 <= begin <= end <= self._source.size - self._data:
             raise ContainerError(f"the numbers of {key!r} lie outside the file", self.path, DAMAGED)
         if end - begin != info.nbytes:

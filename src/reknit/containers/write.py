@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -17,14 +17,16 @@ from reknit.errors import OutputError
 
 _FORCE = "Choose another name, or replace it with --force"
 _MAX_NAME = 200
+Content = bytes | str | Iterable[bytes | memoryview]
 
 
-def write_file(path: str | Path, content: bytes | str, force: bool = False) -> None:
+def write_file(path: str | Path, content: Content, force: bool = False) -> None:
     """Write one file, whole or not at all; missing parent folders are made.
 
     Args:
         path: where to; a symbolic link is followed.
-        content: bytes, or a text to be written in UTF-8.
+        content: bytes, a text to be written in UTF-8, or parts that are asked for one after the other: if that fails,
+            nothing is there.
         force: replace an existing file.
 
     Raises:
@@ -34,7 +36,7 @@ def write_file(path: str | Path, content: bytes | str, force: bool = False) -> N
 
 
 def write_files(
-    contents: Mapping[Path, bytes | str],
+    contents: Mapping[Path, Content],
     *,
     force: bool = False,
     checks: Mapping[Path, Callable[[Path], None]] | None = None,
@@ -85,9 +87,10 @@ def _place_all(staged: Mapping[Path, Path], *, force: bool) -> None:
         raise
 
 
-def _flushed(path: Path, content: bytes | str) -> None:
+def _flushed(path: Path, content: Content) -> None:
     with path.open("xb") as file:
-        file.write(content.encode() if isinstance(content, str) else content)
+        for part in _parts(content):
+            file.write(part)
         file.flush()
         os.fsync(file.fileno())
 
@@ -122,6 +125,10 @@ def staged_folder(path: str | Path, force: bool = False, *, expendable: Collecti
         raise _refused(path, error) from None
     finally:
         shutil.rmtree(staged, ignore_errors=True)
+
+
+def _parts(content: Content) -> Iterable[bytes | memoryview]:
+    return [content.encode()] if isinstance(content, str) else [content] if isinstance(content, bytes) else content
 
 
 def file_name(name: str) -> str:

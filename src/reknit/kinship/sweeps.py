@@ -3,8 +3,8 @@
 Forward: a group is matched by incoming weights whose other axes are labelled alike in both networks (inputs, tokens,
 taps) or belong to groups that were matched before; A's weights are brought into B's order along those first.
 Backward: by outgoing weights, from the outputs on. A group that is read by nothing labelled takes its forward
-matching for the way back. Matchings look at absolute cosines of balanced weights and carry signs along, so
-permutations, signs and positive factors on any group leave the result alone.
+matching for the way back. Matchings look at absolute cosines of balanced weights, tensor by tensor, and carry signs
+along, so permutations, signs and positive factors on any group leave the result alone.
 
 Of a stream (a group written more than once) with enough labelled features, tokens say, not a permutation but the
 orthogonal Procrustes map is carried along (``solvers.procrustes``): rotations of the stream leave the result alone,
@@ -147,13 +147,12 @@ class _Walk:
     ) -> tuple[Map, Int[np.ndarray, " units"] | None]:
         """The map of a group and its matching; a stream that is turned has none."""
         writers = len({m.slot for m in group.members if m.role == "writes"})
-        even = [np.concatenate([balanced(table[side]) for table in tables], axis=1) for side in (0, 1)]
-        if writers > 1 and even[0].shape[1] > group.size:
+        if writers > 1 and sum(table[0].shape[1] for table in tables) > group.size:
             raw = [np.concatenate([table[side] / _size(table[side]) for table in tables], axis=1) for side in (0, 1)]
             return procrustes(raw[0].T, raw[1].T).matrix.T, None
-        scores = cosines(even[0], even[1])
-        matching = shuffled_matching(np.abs(scores), self.rng)
-        signs = np.where(scores[np.arange(group.size), matching] < 0, -1.0, 1.0)
+        scores = [cosines(balanced(table[0]), balanced(table[1])) for table in tables]
+        matching = shuffled_matching(np.sum([np.abs(each) for each in scores], axis=0), self.rng)
+        signs = signs_of([each[np.arange(group.size), matching] for each in scores])
         order = np.zeros((group.size, group.size))
         order[matching, np.arange(group.size)] = signs
         return order, matching
@@ -166,6 +165,12 @@ def _moved(tensor: np.ndarray, place: Member, size: int, basis: Map) -> np.ndarr
     for column in at.T:
         out[column] = np.tensordot(basis, out[column], axes=(1, 0))
     return np.moveaxis(out, 0, place.axis)
+
+
+def signs_of(matched: Sequence[np.ndarray]) -> np.ndarray:
+    """Of each unit that of all tensors where they agree, else their product: a gate keeps its sign, its partner not."""
+    signs = np.where(np.array(matched) < 0, -1.0, 1.0)
+    return np.asarray(np.where((signs == signs[0]).all(0), signs[0], signs.prod(0)))
 
 
 def _size(table: np.ndarray) -> float:

@@ -82,11 +82,12 @@ def near_identity(tensor: np.ndarray) -> str:
         return ""
     taps = np.asarray(tensor, dtype=np.float64).reshape(*tensor.shape[:2], -1)
     n = min(tensor.shape[:2])
-    diagonal, aside = np.eye(*tensor.shape[:2], dtype=bool), ~np.eye(*tensor.shape[:2], dtype=bool)
+    diagonal = np.zeros(tensor.shape[:2], dtype=bool)
+    np.fill_diagonal(diagonal, True)
     for tap in np.moveaxis(taps, 2, 0):
         for values in (tap, tap**2):
-            excess = abs(values[diagonal].mean() - values[aside].mean())
-            if excess > DIAGONAL_Z * values[aside].std() / n**0.5 + 1e-12 * np.abs(values).max():
+            excess = abs(values[diagonal].mean() - values[~diagonal].mean())
+            if excess > DIAGONAL_Z * values[~diagonal].std() / n**0.5 + 1e-12 * np.abs(values).max():
                 return IDENTITY
     return ""
 

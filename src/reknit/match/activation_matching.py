@@ -17,8 +17,9 @@ import numpy as np
 from reknit.match.activations import Activations, Place, activations, standardised
 from reknit.match.computing import Computer
 from reknit.match.families import Family, Side, find_families
+from reknit.match.family_matching import matched
 from reknit.match.samples import Samples
-from reknit.match.weight_matching import match_rest, matched
+from reknit.match.weight_matching import match_rest
 from reknit.skeleton.symmetry import Permutation, Symmetry
 
 

@@ -44,7 +44,7 @@ class Place:
 Activations = dict[Place, Float[np.ndarray, "channels positions"]]
 
 
-class _PickUp(TorchFunctionMode):
+class PickUp(TorchFunctionMode):
     """Shows what operations on slots' tensors read and write to a function: place, values with channels first."""
 
     def __init__(self, state: Mapping[str, Tensor], keys: Sequence[str], show: Callable[[Place, Tensor], None]) -> None:
@@ -84,9 +84,9 @@ class _PickUp(TorchFunctionMode):
         if name == "embedding":
             self.show(Place(slot, axes[1], written=True), written.movedim(-1, 0))
         elif name in CONVOLUTIONS:
-            self.show(Place(slot, axes[0], written=True), written.movedim(1, 0))
             if read.shape[1] == matrix.shape[1]:  # not in groups
                 self.show(Place(slot, axes[1], written=False), read.movedim(1, 0))
+            self.show(Place(slot, axes[0], written=True), written.movedim(1, 0))
         elif name == "linear" or not first:
             into, out_of = (axes[1], axes[0]) if name == "linear" else axes
             self.show(Place(slot, into, written=False), read.movedim(-1, 0))
@@ -124,7 +124,7 @@ def activations(computer: Computer, tensors: Mapping[str, Any], samples: Samples
     def show(place: Place, values: Tensor) -> None:
         found.setdefault(place, []).append(_drawn(values.flatten(1), share))
 
-    with torch.no_grad(), _PickUp(state, [slot.key for slot in computer.skeleton.slots], show):
+    with torch.no_grad(), PickUp(state, [slot.key for slot in computer.skeleton.slots], show):
         for k in range(0, len(samples), batch):
             computer.call(state, samples.some(slice(k, k + batch)).inputs)
     return {place: torch.cat(parts, 1).float().numpy() for place, parts in found.items()}

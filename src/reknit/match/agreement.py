@@ -44,15 +44,13 @@ def agreement(
     skeleton: Skeleton, left: Mapping[str, np.ndarray], right: Mapping[str, np.ndarray]
 ) -> tuple[TensorAgreement, ...]:
     """Every slot of floating point numbers that both hold, in the skeleton's order."""
-    return tuple(
-        TensorAgreement(
-            slot.key,
-            relative_distance(left[slot.key], right[slot.key]),
-            direction_agreement(left[slot.key], right[slot.key]),
-        )
-        for slot in skeleton.slots
-        if slot.key in left and slot.key in right and left[slot.key].dtype.kind == "f"
-    )
+    found = []
+    for slot in skeleton.slots:
+        if slot.key in left and slot.key in right:
+            a, b = left[slot.key], right[slot.key]  # once: they may be read from disk
+            if a.dtype.kind == "f":
+                found.append(TensorAgreement(slot.key, relative_distance(a, b), direction_agreement(a, b)))
+    return tuple(found)
 
 
 def relative_distance(left: Float[np.ndarray, ...], right: Float[np.ndarray, ...]) -> float:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,14 +12,18 @@ import numpy as np
 from reknit import __version__
 from reknit.errors import OutputError
 from reknit.match.agreement import TensorAgreement, agreement
+from reknit.match.clock import Clock
 from reknit.match.finding import AlignOptions, Basis, found_symmetry
 from reknit.match.methods import find_method
 from reknit.match.networks import Network, write_network
 from reknit.match.pairs import Pair, check_free, open_networks
+from reknit.match.unfinished_files import claim_checkpoint, forget
 from reknit.skeleton.symmetry import Symmetry
 
 if TYPE_CHECKING:
+    from reknit.match.checkpoint import Checkpoint
     from reknit.match.computing import SameFunction
+    from reknit.match.samples import Samples
 
 Verdict = Literal["exact", "failed"]
 HALVES = ("float16", "bfloat16")
@@ -136,6 +139,7 @@ def align(
     polar: str = "svd",
     polar_steps: int = 10,
     out: str | Path | None = None,
+    resume: bool = False,
     force: bool = False,
     progress: Callable[[str], None] | None = None,
 ) -> Alignment:
@@ -156,7 +160,9 @@ def align(
         seed: of everything that is drawn.
         polar: how the method ``rotation`` computes polar factors (``reknit.solvers.polar``).
         polar_steps: of an inexact one, which is no rotation: the proof tells by how much the function changes.
-        out: where to write the aligned network (safetensors); nothing is written if the proof fails.
+        out: where to write the aligned network (safetensors); nothing is written if the proof fails. Methods that train
+            keep a checkpoint beside it until it is written.
+        resume: go on from that checkpoint, to the same bytes.
         force: replace what is there.
         progress: told what is being done.
 
@@ -167,28 +173,42 @@ def align(
     options = AlignOptions(like, method, input, weighing, scales, seed, polar, polar_steps)
     if out is not None:
         check_free(out, (first, second, data, like), force=force)
+    asked = find_method(method)
+    kept = claim_checkpoint(out, trains=asked.wants_targets, resume=resume, force=force)
     told = progress or (lambda _: None)
-    clock = _Clock()
+    clock = Clock()
     told("reading")
     pair = open_networks((first, second), options.like, options.input_shape)
-    asked = find_method(method)
     samples = pair.samples(data, wanted=asked.wants_inputs, seed=seed, trains="--method" if asked.wants_targets else "")
     clock.stop("read")
     told("matching")
-    symmetry, objective = found_symmetry(pair, options, samples)
+    symmetry, objective = found_symmetry(
+        pair, options, samples, _checkpoint(kept, pair, samples, options, resume), told
+    )
     clock.stop("match")
     told("proving")
     if isinstance(symmetry, Symmetry) and any(dtype in HALVES for dtype in pair.networks[1].dtypes.values()):
         symmetry = symmetry.in_powers_of_two()
     aligned = symmetry.apply(dict(pair.networks[1].tensors))
-    from reknit.match.computing import compare
+    from reknit.match.computing import same_function
 
-    same = compare(pair.computer, pair.networks[1].tensors, aligned, samples)
+    same = same_function(pair.computer, pair.networks[1].tensors, aligned, samples)
     clock.stop("prove")
     found = _written_up(pair, options, symmetry, objective, same, aligned, clock.seconds)
     if out is not None:
         found.save(out, force=force)
+        forget(out)
     return found
+
+
+def _checkpoint(
+    path: Path | None, pair: Pair, samples: Samples, options: AlignOptions, resume: bool
+) -> Checkpoint | None:
+    if path is None:
+        return None
+    from reknit.match.checkpoint import Checkpoint, fingerprint_of_run
+
+    return Checkpoint(path, fingerprint_of_run(pair, samples, ("align", options)), resume)
 
 
 def _written_up(
@@ -230,16 +250,3 @@ def _written_up(
         aligned,
         source,
     )
-
-
-class _Clock:
-    """Seconds per stage."""
-
-    def __init__(self) -> None:
-        self.seconds: dict[str, float] = {}
-        self._last = time.perf_counter()
-
-    def stop(self, stage: str) -> None:
-        now = time.perf_counter()
-        self.seconds[stage] = now - self._last
-        self._last = now

@@ -2,12 +2,14 @@
 
 Both networks are balanced (``gauges``), then matched; where signs are free, once as they are and once by magnitudes,
 which no sign can change; signs are found for either, the matching is refined behind them, and the nearer one is kept.
+That starts anew from what was found until nothing gains, so that matching what was matched leaves it as it is.
 What is returned takes the right network into the left one's basis and scales.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -16,9 +18,11 @@ from reknit.match.asking import answers_to_noise
 from reknit.match.computing import Computer
 from reknit.match.gauges import balanced, nearest_signs
 from reknit.match.unit_similarity import Weighing
-from reknit.match.weight_matching import WeightMatching, match_weights
+from reknit.match.weight_matching import WeightMatching, as_it_came, gains, match_weights
 from reknit.skeleton.scaling import ScaleClass, find_scale_classes
 from reknit.skeleton.symmetry import Symmetry
+
+ROUNDS = 20
 
 
 def scale_classes(computer: Computer, seed: int = 0) -> tuple[ScaleClass, ...]:
@@ -47,13 +51,36 @@ def match_all(
     classes = scale_classes(computer)
     gauges = [balanced(skeleton, classes, each) for each in (left, right)]
     first, second = (gauge.apply(_doubled(each)) for gauge, each in zip(gauges, (left, right), strict=True))
-    tried = [match_weights(skeleton, first, second, weighing=weighing, seed=seed)]
     if any(each.factors == "sign" for each in classes):
-        tried.append(match_weights(skeleton, _magnitudes(first), _magnitudes(second), seed=seed))
-    ends = [_with_signs(computer, classes, first, second, each, weighing, seed) for each in tried]
-    best = max(ends, key=lambda each: each.objective)
-    whole = gauges[1].then(best.symmetry).then(gauges[0].inverse())
-    return WeightMatching(whole, best.objective, best.sweeps, best.settled)
+        best = _signs_again(computer, classes, first, second, weighing, seed)
+    else:
+        best = match_weights(skeleton, first, second, weighing=weighing, seed=seed)
+    return replace(best, symmetry=gauges[1].then(best.symmetry).then(gauges[0].inverse()))
+
+
+def _signs_again(
+    computer: Computer,
+    classes: Sequence[ScaleClass],
+    left: Mapping[str, np.ndarray],
+    right: Mapping[str, np.ndarray],
+    weighing: Weighing,
+    seed: int,
+) -> WeightMatching:
+    """Permutations and signs of balanced networks, from what was found as long as that gains."""
+    skeleton = computer.skeleton
+    best = as_it_came(skeleton, left, right, weighing)
+    for _ in range(ROUNDS):
+        moved = best.symmetry.apply(dict(right))
+        tried = [
+            match_weights(skeleton, left, moved, weighing=weighing, seed=seed),
+            match_weights(skeleton, _magnitudes(left), _magnitudes(moved), seed=seed),
+        ]
+        ends = [_with_signs(computer, classes, left, moved, each, weighing, seed) for each in tried]
+        found = max(ends, key=lambda each: each.objective)
+        if not gains(found.objective, best.objective):
+            break
+        best = replace(found, symmetry=best.symmetry.then(found.symmetry))
+    return best
 
 
 def _with_signs(
@@ -72,8 +99,7 @@ def _with_signs(
     refined = match_weights(
         computer.skeleton, left, turned.apply(dict(right)), weighing=weighing, start=start, seed=seed
     )
-    whole = turned.then(refined.symmetry)
-    return WeightMatching(whole, refined.objective, refined.sweeps, refined.settled)
+    return replace(refined, symmetry=turned.then(refined.symmetry))
 
 
 def _doubled(tensors: Mapping[str, Any]) -> dict[str, np.ndarray]:

@@ -10,7 +10,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from reknit.match.computing import Computer
 from reknit.match.samples import draw_samples
-from reknit.wiring.written_out_norms import WrittenOutNorms
+from reknit.skeleton.written_out_norms import WrittenOutNorms
 
 ROWS = 4
 

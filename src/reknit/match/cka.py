@@ -105,6 +105,20 @@ def unbiased_hsic(first: Square, second: Square) -> float:
     return float(total / (n * (n - 3)))
 
 
+def u_centred(kernel: Square) -> Square:
+    """A kernel matrix, n >= 4, such that ``unbiased_hsic(K, L)`` is the sum of U(K) U(L) over n (n - 3).
+
+    Szekely and Rizzo 2014, "Partial distance correlation with methods for dissimilarities", arXiv 1310.2926: CKA of
+    many representations with many others is then one product of matrices.
+    """
+    n = len(kernel)
+    hollow = kernel - np.diag(np.diag(kernel))
+    rows = hollow.sum(0)
+    centred = hollow - (rows + rows[:, None]) / (n - 2) + rows.sum() / ((n - 1) * (n - 2))
+    np.fill_diagonal(centred, 0.0)
+    return np.asarray(centred)
+
+
 def check_rows(first: Float[np.ndarray, "rows a"], second: Float[np.ndarray, "rows b"], least: int) -> None:
     """Stop unless two representations have the same rows, at least so many, of finite numbers.
 

@@ -109,7 +109,9 @@ class SameFunction:
     holds: bool
 
 
-def compare(computer: Computer, first: Mapping[str, Any], second: Mapping[str, Any], samples: Samples) -> SameFunction:
+def same_function(
+    computer: Computer, first: Mapping[str, Any], second: Mapping[str, Any], samples: Samples
+) -> SameFunction:
     """Hold two networks of one skeleton against each other.
 
     Raises:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias, Union, get_args
 
@@ -14,7 +15,9 @@ from reknit.skeleton.symmetry import Symmetry
 from reknit.solvers.polar import Method as PolarMethod
 
 if TYPE_CHECKING:
+    from reknit.match.checkpoint import Checkpoint
     from reknit.match.samples import Samples
+    from reknit.match.training import TrainedMatching
     from reknit.match.turned_basis import TurnedBasis
 
 Basis: TypeAlias = Union[Symmetry, "TurnedBasis"]
@@ -71,16 +74,34 @@ class AlignOptions:
         return next(each for each in WEIGHINGS if each == self.weighing)
 
 
-def found_symmetry(pair: Pair, options: AlignOptions, samples: Samples) -> tuple[Basis, float]:
-    """What brings the second network into the first one's basis, and what the method reached, in its own units."""
+def found_symmetry(
+    pair: Pair,
+    options: AlignOptions,
+    samples: Samples,
+    checkpoint: Checkpoint | None = None,
+    progress: Callable[[str], None] | None = None,
+) -> tuple[Basis, float]:
+    """What brings the second network into the first one's basis, and what the method reached, in its own units.
+
+    Args:
+        pair: of two networks.
+        options: the method, and what it takes.
+        samples: inputs, and targets for what trains.
+        checkpoint: where what trains keeps its state; None: nowhere.
+        progress: told how far it has come.
+    """
     first, second = (network.tensors for network in pair.networks)
+    if find_method(options.method).wants_targets:
+        trained = _trained(pair, options, samples, checkpoint, progress)
+        return trained.symmetry, trained.objective
     if options.method == "activations":
         from reknit.match.activation_matching import match_activations
 
         by_activations = match_activations(pair.computer, first, second, samples)
         return by_activations.symmetry, by_activations.objective
     if options.method == "rotation":
-        from reknit.match.rotation_matching import RotationOptions, match_rotations
+        from reknit.match.rotation_matching import match_rotations
+        from reknit.match.turned_network import RotationOptions
 
         told = RotationOptions(next(each for each in POLARS if each == options.polar), options.polar_steps)
         turned = match_rotations(
@@ -92,16 +113,24 @@ def found_symmetry(pair: Pair, options: AlignOptions, samples: Samples) -> tuple
 
         everything = match_all(pair.computer, first, second, weighing=options.known_weighing, seed=options.seed)
         return everything.symmetry, everything.objective
-    if options.method == "straight-through":
-        from reknit.match.straight_through import StraightThrough, match_straight_through
+    by_weights = match_weights(pair.skeleton, first, second, weighing=options.known_weighing, seed=options.seed)
+    return by_weights.symmetry, by_weights.objective
 
-        rounded = StraightThrough(seed=options.seed, weighing=options.known_weighing)
-        by_rounding = match_straight_through(pair.computer, first, second, samples, rounded)
-        return by_rounding.symmetry, by_rounding.objective
+
+def _trained(
+    pair: Pair,
+    options: AlignOptions,
+    samples: Samples,
+    checkpoint: Checkpoint | None,
+    progress: Callable[[str], None] | None,
+) -> TrainedMatching:
+    first, second = (network.tensors for network in pair.networks)
     if options.method == "sinkhorn":
         from reknit.match.sinkhorn_matching import SinkhornMatching, match_sinkhorn
 
-        softened = match_sinkhorn(pair.computer, first, second, samples, SinkhornMatching(seed=options.seed))
-        return softened.symmetry, softened.objective
-    by_weights = match_weights(pair.skeleton, first, second, weighing=options.known_weighing, seed=options.seed)
-    return by_weights.symmetry, by_weights.objective
+        softened = SinkhornMatching(seed=options.seed)
+        return match_sinkhorn(pair.computer, first, second, samples, softened, checkpoint, progress)
+    from reknit.match.straight_through import StraightThrough, match_straight_through
+
+    rounded = StraightThrough(seed=options.seed, weighing=options.known_weighing)
+    return match_straight_through(pair.computer, first, second, samples, rounded, checkpoint, progress)

@@ -58,8 +58,8 @@ class Pair:
         return samples
 
 
-def open_networks(paths: Sequence[str | Path], like: str, input_shape: str | None) -> Pair:
-    """Trace the skeleton and read the networks.
+def open_networks(paths: Sequence[str | Path], like: str, input_shape: str | None, *, held: bool = True) -> Pair:
+    """Trace the skeleton and read the networks; unless they are to be held in memory, each tensor when it is asked for.
 
     Raises:
         InputError: the skeleton or a file cannot be used, or the networks do not hold the same slots.
@@ -70,7 +70,7 @@ def open_networks(paths: Sequence[str | Path], like: str, input_shape: str | Non
 
     resolved = resolve(like, input_shape)
     skeleton = trace(resolved.module, resolved.inputs, name=resolved.name)
-    networks = tuple(read_network(path, skeleton) for path in paths)
+    networks = tuple(read_network(path, skeleton, held=held) for path in paths)
     used = {key for use in skeleton.uses for key in use.slots.values()}
     for path, network in zip(paths, networks, strict=True):
         for slot in (networks[0].tensors.keys() ^ network.tensors.keys()) & used:

@@ -13,6 +13,7 @@ from reknit import __version__
 from reknit.errors import UsageError
 from reknit.match.averages import average
 from reknit.match.finding import AlignOptions, found_symmetry
+from reknit.match.mend_rules import USUAL, Rule, find_rule
 from reknit.match.pairs import Pair, check_free, open_networks
 
 if TYPE_CHECKING:
@@ -89,6 +90,7 @@ def path(
     input: str | None = None,  # noqa: A002  the word of the command line
     places: int = 11,
     layers: bool = False,
+    mend: str | bool = True,
     seed: int = 0,
     report: str | FilePath | None = None,
     force: bool = False,
@@ -108,6 +110,7 @@ def path(
         input: the shape of an example input for the skeleton.
         places: on the line, ends included; an odd number has the midpoint among them.
         layers: whether each layer is averaged on its own too.
+        mend: by which rule statistics are set right: ``parents``, ``batch`` or ``none``; True: ``parents``.
         seed: of everything that is drawn.
         report: where to draw it as an HTML page.
         force: replace what is there.
@@ -121,7 +124,7 @@ def path(
         check_free(report, (first, second, data, like), force=force)
     if places < 2:
         raise UsageError(f"a line has two ends, not {places}", "--places", "Give at least 2")
-    told = progress or (lambda _: None)
+    told, rule = progress or (lambda _: None), find_rule(mend)
     options = AlignOptions(like, method, input, seed=seed)
     told("reading")
     pair = open_networks((first, second), like, input)
@@ -130,15 +133,15 @@ def path(
     a, b = (network.tensors for network in pair.networks)
     aligned = found_symmetry(pair, options, known)[0].apply(dict(b))
     told("walking")
-    curves = walk(pair, a, {"naive": b, "aligned": aligned}, places, known, kept)
+    curves = walk(pair, a, {"naive": b, "aligned": aligned}, places, known, kept, rule)
     from reknit.match.mending import what_is_mended
 
     found = Path(
         curves,
         tuple(_by_layers(pair, a, b, aligned, kept)) if layers else (),
-        what_is_mended(pair.computer),
+        "nothing" if rule is None else what_is_mended(pair.computer, rule=rule),
         len(kept),
-        {"like": like, "method": method, "seed": seed, "version": __version__},
+        {"like": like, "method": method, "mend": rule or "none", "seed": seed, "version": __version__},
     )
     if report is not None:
         found.report(report, force=force)
@@ -161,9 +164,15 @@ def split(pair: Pair, data: str | FilePath, seed: int) -> tuple[Samples, Samples
 
 
 def walk(
-    pair: Pair, first: Tensors, others: Mapping[str, Tensors], places: int, known: Samples, kept: Samples
+    pair: Pair,
+    first: Tensors,
+    others: Mapping[str, Tensors],
+    places: int,
+    known: Samples,
+    kept: Samples,
+    rule: Rule | None = USUAL,
 ) -> dict[str, Curve]:
-    """Curves to every other network, plain and mended."""
+    """Curves to every other network, plain and, by a rule, mended."""
     from reknit.match.judging import judged
     from reknit.match.mending import mended, what_is_mended
 
@@ -172,9 +181,9 @@ def walk(
     for name, other in others.items():
         line = [average([first, other], [1 - t, t]) for t in steps]
         curves[name] = judged(pair.computer, line, steps, kept)
-        if what_is_mended(pair.computer) != "nothing":
+        if rule is not None and what_is_mended(pair.computer, rule=rule) != "nothing":
             set_right = [
-                mended(pair.computer, net, [first, other], [1 - t, t], known) if 0 < t < 1 else net
+                mended(pair.computer, net, [first, other], [1 - t, t], known, rule=rule) if 0 < t < 1 else net
                 for t, net in zip(steps, line, strict=True)
             ]
             curves[f"{name}, mended"] = judged(pair.computer, set_right, steps, kept)

@@ -1,13 +1,11 @@
 """Before a merge: will it work? The barrier is foreseen from answers alone, and the layers that conflict are named.
 
-*Foreseen barrier.* If the ends are calibrated, the right answer y to x is drawn from what they say together, p(y|x) =
-sum_k c_k p_k(y|x), and the loss of the merged network q exceeds theirs by
+*Foreseen barrier.* The loss that a merged network should have beyond its parents', from their answers (``excess``). No
+label is needed, only inputs from where the network is to work. It is too low where all networks err together and are
+sure of it. So ``should work`` keeps a margin that was learned on other networks (``foresight_margin``). Without inputs
+nothing is foreseen: the weights tell which layers agree, not what that costs.
 
-    E_x sum_y p(y|x) (sum_k c_k log p_k(y|x) - log q(y|x))
-
-in expectation. No label is needed, only inputs from where the network is to work; for answers that are numbers it is
-the squared distance of the merged answer from the mean of the ends'. It is too low where all networks err together and
-are sure of it. Without inputs nothing is foreseen: the weights tell which layers agree, not what that costs.
+*Measured.* Where there are labels, the same excess loss is measured with them, and what is measured decides.
 
 *Conflicts.* Layers whose leading singular directions still disagree most after alignment (``agreement``).
 """
@@ -16,22 +14,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from reknit.errors import TableError
 from reknit.match.agreement import TensorAgreement, agreement
 from reknit.match.computing import Computer
+from reknit.match.excess import Answers, by_labels, expected
+from reknit.match.foresight_margin import Outlook, learned_margin, outlook_of
 from reknit.match.judging import Interval, bootstrapped
-from reknit.match.losses import log_shares
 from reknit.match.samples import Samples
 
-Outlook = Literal["should work", "should not work", "cannot say"]
-Answers = Literal["classes", "numbers"]
 BEARABLE = 0.1
 """Excess loss, in nats or in shares of the answers' variance, up to which a merge is said to work."""
 CONFLICTING = 5
@@ -48,12 +44,14 @@ class Preflight:
         reason: one sentence.
         barrier: excess loss of the merged network over its parents', foreseen; None where there are no inputs.
         conflicts: the layers that agree least, the worst first.
+        measured: the same, measured with labels; None where there are none that may be used.
     """
 
     outlook: Outlook
     reason: str
     barrier: Interval | None
     conflicts: tuple[TensorAgreement, ...]
+    measured: Interval | None = None
 
     def as_json(self) -> dict[str, Any]:
         """The object that ``--json`` prints."""
@@ -61,6 +59,7 @@ class Preflight:
             "outlook": self.outlook,
             "reason": self.reason,
             "barrier": None if self.barrier is None else self.barrier.as_json(),
+            "measured": None if self.measured is None else self.measured.as_json(),
             "conflicts": [
                 {"slot": each.slot, "directions": each.directions, "distance": each.distance} for each in self.conflicts
             ],
@@ -76,6 +75,7 @@ def preflight(
     *,
     bearable: float = BEARABLE,
     answers: Answers | None = None,
+    unusable: str = "",
 ) -> Preflight:
     """Look at a merged network before it is written.
 
@@ -84,9 +84,10 @@ def preflight(
         merged: slot -> numbers.
         parents: the networks it was made from, in one basis.
         shares: of each parent.
-        samples: inputs; noise foresees nothing.
+        samples: inputs, and labels where they are known; noise foresees nothing.
         bearable: excess loss up to which a merge is said to work.
         answers: how the first tensor of answers is read; None: by the targets, or else by its shape.
+        unusable: why nothing is measured with the labels, in words; empty: it is, where there are any.
     """
     conflicts = _conflicts(computer, parents)
     if samples.drawn:
@@ -95,17 +96,44 @@ def preflight(
     if len(samples) < FEWEST:
         reason = f"{len(samples)} rows foresee nothing; give at least {FEWEST}"
         return Preflight("cannot say", reason, None, conflicts)
-    excess, reading = foreseen_excess(computer, merged, parents, shares, samples, answers)
-    barrier = bootstrapped(excess[None])
-    said = f"{barrier.value:.3g} ({barrier.low:.3g} to {barrier.high:.3g})"
-    outlook: Outlook = "cannot say"
-    if barrier.high <= bearable or barrier.low > bearable:
-        outlook = "should work" if barrier.high <= bearable else "should not work"
+    middle, ends, reading = _answered(computer, merged, parents, samples, answers)
+    barrier = bootstrapped(expected(middle, ends, shares, reading)[None])
+    margin = learned_margin()
+    told = f"on {len(samples)} rows with answers read as {reading}"
+    outlook, foreseen = _judged("the foreseen barrier", barrier, bearable, margin.foreseen, told)
+    if samples.targets is None:
+        return Preflight(outlook, foreseen, barrier, conflicts)
+    excess = np.empty(0)
+    if not unusable:
+        try:
+            excess = by_labels(middle, ends, shares, reading, samples.targets)
+            unusable = "" if len(excess) >= FEWEST else f"{len(excess)} rows have a label, fewer than {FEWEST}"
+        except TableError as error:
+            unusable = error.problem
+    if unusable:
+        return Preflight(outlook, f"{foreseen}; not measured with the targets: {unusable}", barrier, conflicts)
+    measured = bootstrapped(excess[None])
+    told = f"on {len(excess)} rows with their targets, which the mending has not seen; without them {_said(barrier)} "
+    told += "is foreseen"
+    outlook, reason = _judged("the measured excess loss", measured, bearable, margin.measured, told)
+    return Preflight(outlook, reason, barrier, conflicts, measured)
+
+
+def _judged(name: str, barrier: Interval, bearable: float, factor: float, told: str) -> tuple[Outlook, str]:
+    """The outlook of an interval, and the sentence for it."""
+    outlook = outlook_of(barrier, bearable, factor)
     where = {"should work": "below", "should not work": "above", "cannot say": "about"}[outlook]
-    reason = (
-        f"the foreseen barrier, {said}, is {where} {bearable:g}, on {len(samples)} rows with answers read as {reading}"
-    )
-    return Preflight(outlook, reason, barrier, conflicts)
+    if outlook == "cannot say" and barrier.high <= bearable:
+        where = f"below {bearable:g}, but not by the factor {factor:g} that other networks ask for"
+    elif outlook == "should work":
+        where = f"below {bearable:g} by the factor {factor:g} or more"
+    else:
+        where = f"{where} {bearable:g}"
+    return outlook, f"{name}, {_said(barrier)}, is {where}, {told}"
+
+
+def _said(barrier: Interval) -> str:
+    return f"{barrier.value:.3g} ({barrier.low:.3g} to {barrier.high:.3g})"
 
 
 def foreseen_excess(
@@ -118,25 +146,24 @@ def foreseen_excess(
 ) -> tuple[Float[np.ndarray, " rows"], Answers]:
     """Of every row, by how much the merged network's loss should exceed its parents', and how answers were read.
 
-    Nats where the first tensor of answers is read as classes, over its last axis; where it is read as numbers, the
-    squared distance from the parents' mean, in units of the variance of what the parents answer.
-
     Raises:
         TableError: one answer a row cannot be read as classes.
     """
+    middle, ends, reading = _answered(computer, merged, parents, samples, answers)
+    return expected(middle, ends, shares, reading), reading
+
+
+def _answered(
+    computer: Computer,
+    merged: Mapping[str, np.ndarray],
+    parents: Sequence[Mapping[str, np.ndarray]],
+    samples: Samples,
+    answers: Answers | None,
+) -> tuple[Tensor, list[Tensor], Answers]:
+    """What the merged network and its parents answer, and how that is read."""
     middle = computer.answers(merged, samples)[0].double()
     ends = [computer.answers(parent, samples)[0].double() for parent in parents]
-    reading = answers or _reading(ends[0], samples)
-    if reading == "numbers":
-        mean = _mixed(ends, shares)
-        spread = float(torch.stack(ends).flatten(0, 1).var(0, correction=0).mean()) or 1.0
-        return np.asarray(((middle - mean).square() / spread).reshape(len(mean), -1).mean(1).numpy()), reading
-    if middle.ndim < 2 or middle.shape[-1] < 2:
-        raise TableError("one answer a row is no class", "--answers", "Read it as numbers")
-    logs = [log_shares(each) for each in ends]
-    together = _mixed([each.exp() for each in logs], shares)
-    excess = (together * (_mixed(logs, shares) - log_shares(middle))).sum(-1)
-    return np.asarray((excess.flatten(1).mean(1) if excess.ndim > 1 else excess).numpy()), reading
+    return middle, ends, answers or _reading(ends[0], samples)
 
 
 def _reading(answer: Tensor, samples: Samples) -> Answers:
@@ -144,10 +171,6 @@ def _reading(answer: Tensor, samples: Samples) -> Answers:
     if samples.targets is not None:
         return "numbers" if samples.targets.is_floating_point() else "classes"
     return "classes" if answer.ndim > 1 and answer.shape[-1] > 1 else "numbers"
-
-
-def _mixed(parts: Sequence[Tensor], shares: Sequence[float]) -> Tensor:
-    return torch.stack([share * part for share, part in zip(shares, parts, strict=True)]).sum(0)
 
 
 def _conflicts(computer: Computer, parents: Sequence[Mapping[str, np.ndarray]]) -> tuple[TensorAgreement, ...]:

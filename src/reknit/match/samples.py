@@ -42,6 +42,15 @@ class Samples:
         """How many rows."""
         return len(self.inputs[0])
 
+    @property
+    def repeated(self) -> int:
+        """How many rows are the same as an earlier one: they are no evidence of their own."""
+        seen = {
+            tuple(each[k].numpy().tobytes() for each in self.inputs) if len(self.inputs) > 1 else own.numpy().tobytes()
+            for k, own in enumerate(self.inputs[0])
+        }
+        return len(self) - len(seen)
+
     def some(self, rows: Tensor | slice) -> Samples:
         """Some of the rows."""
         targets = None if self.targets is None else self.targets[rows]

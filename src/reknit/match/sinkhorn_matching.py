@@ -30,7 +30,7 @@ flaws: the loss of a soft mixture can be far below that of any permutation near 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, Protocol, get_args
 
@@ -39,6 +39,7 @@ import torch
 from torch import Tensor
 
 from reknit.errors import UsageError
+from reknit.match.checkpoint import Checkpoint, Descent
 from reknit.match.computing import Computer
 from reknit.match.families import Family, Side, find_families
 from reknit.match.samples import Samples
@@ -84,6 +85,8 @@ def match_sinkhorn(
     right: Mapping[str, np.ndarray],
     samples: Samples,
     settings: SinkhornMatching | None = None,
+    checkpoint: Checkpoint | None = None,
+    progress: Callable[[str], None] | None = None,
 ) -> TrainedMatching:
     """Bring the right network into the left one's basis by soft permutations.
 
@@ -93,27 +96,48 @@ def match_sinkhorn(
         right: slot -> numbers.
         samples: real inputs and targets; not looked at for the objective ``distance``.
         settings: of the descent; None: the usual ones.
+        checkpoint: where its state is kept; None: nowhere.
+        progress: told what has been kept.
 
     Raises:
         TableError: there are no targets, or they do not fit the answers.
         InputError: the loss becomes infinite or undefined.
     """
-    settings = settings or SinkhornMatching()
+    settings, checkpoint = settings or SinkhornMatching(), checkpoint or Checkpoint()
     skeleton = computer.skeleton
     start = match_weights(skeleton, left, right, seed=settings.seed).symmetry
     families = [family for family in find_families(skeleton) if not family.outer.fixed and family.outer.size > 1]
     task = _task(computer, left, start.apply(dict(right)), samples, settings, families)
     scores = {family.outer.name: torch.eye(family.outer.size).requires_grad_() for family in families}
     best = Best(task.judged, task.floor, _hardened(skeleton, scores))
-    optimiser = torch.optim.Adam(scores.values(), settings.rate) if scores else None
-    for step in range(1, settings.steps + 1):
-        if best.settled or optimiser is None:
-            break
-        plans = {name: plan_of(each, settings.sharpness) for name, each in scores.items()}
-        descend(optimiser, task.loss(plans), step)
-        best.see(_hardened(skeleton, scores), step)
     found = best.answer()
+    if scores:
+        descent = Descent(scores, torch.optim.Adam(scores.values(), settings.rate), task.generator)
+        found = _descended(descent, task, best, settings, checkpoint, progress or (lambda _: None))
     return replace(found, symmetry=start.then(found.symmetry))
+
+
+def _descended(
+    descent: Descent,
+    task: _Task,
+    best: Best,
+    settings: SinkhornMatching,
+    checkpoint: Checkpoint,
+    told: Callable[[str], None],
+) -> TrainedMatching:
+    """Steps of the scores, from where a checkpoint left them."""
+    skeleton = best.symmetry.skeleton
+    reached = checkpoint.load(descent, skeleton)
+    best.restore(reached)
+    for step in range(reached.step + 1, settings.steps + 1):
+        if best.settled:
+            break
+        plans = {name: plan_of(each, settings.sharpness) for name, each in descent.trained.items()}
+        descend(descent.optimiser, task.loss(plans), step)
+        best.see(_hardened(skeleton, descent.trained), step)
+        if checkpoint.save(descent, best.reached(step)):
+            told(f"training, step {step} of {settings.steps}")
+    return best.answer()
 
 
 def plan_of(scores: Tensor, sharpness: float) -> Tensor:
@@ -154,6 +178,7 @@ class _Task(Protocol):
     """What is minimised, and how a rounded change of the start is judged."""
 
     floor: float
+    generator: torch.Generator
 
     def loss(self, plans: Mapping[str, Tensor]) -> Tensor: ...
 
@@ -191,7 +216,7 @@ class _InDistance:
         self.first, self.second = (
             as_torch({slot: weighed(each[slot], "standardised") for slot in self.slots}) for each in (first, second)
         )
-        self.families, self.floor = families, 0.0
+        self.families, self.floor, self.generator = families, 0.0, torch.Generator()  # nothing is drawn
 
     def loss(self, plans: Mapping[str, Tensor]) -> Tensor:
         return self._distance(blended(self.second, self.families, plans))

@@ -32,6 +32,7 @@ from torch import Tensor
 
 from reknit.errors import UsageError
 from reknit.match.averages import average
+from reknit.match.checkpoint import Checkpoint, Descent, Reached
 from reknit.match.computing import Computer
 from reknit.match.many import match_many
 from reknit.match.samples import Samples
@@ -83,6 +84,7 @@ def train_star(
     samples: Samples,
     settings: StarTraining | None = None,
     progress: Callable[[str], None] | None = None,
+    checkpoint: Checkpoint | None = None,
 ) -> Star:
     """Train a network that is linearly connected to all given ones.
 
@@ -92,6 +94,7 @@ def train_star(
         samples: real inputs and targets.
         settings: of the descent; None: the usual ones.
         progress: told what is being done.
+        checkpoint: where the state of the descent is kept; None: nowhere.
 
     Raises:
         UsageError: there are fewer than two networks.
@@ -103,7 +106,7 @@ def train_star(
     settings, loss = settings or StarTraining(), PointLoss(computer, samples)
     state = _State(computer, networks, settings)
     before = state.half_way(loss)
-    _descent(state, loss, settings, progress or (lambda _: None))
+    _descent(state, loss, settings, progress or (lambda _: None), checkpoint or Checkpoint())
     if settings.realign:
         state.match_again()
     tensors = state.star()
@@ -126,11 +129,11 @@ class _State:
         self.first = average(aligned, [1 / len(networks)] * len(networks))
         statistics = {use.slots.get(role) for use in self.skeleton.uses for role in ("running_mean", "running_var")}
         self.centre = as_torch(self.first)
-        self.trained = [
-            value.requires_grad_()
+        self.trained = {
+            key: value.requires_grad_()
             for key, value in self.centre.items()
             if value.is_floating_point() and key not in statistics
-        ]
+        }
         self.sources = [as_torch(each) for each in aligned]
 
     def star(self) -> dict[str, np.ndarray]:
@@ -145,22 +148,38 @@ class _State:
             if found.permutations != self.symmetries[k].permutations:
                 self.symmetries[k], self.sources[k] = found, as_torch(found.apply(dict(network)))
 
+    def restore(self, reached: Reached) -> None:
+        """Bring the networks where they were at a checkpoint; the star itself is trained."""
+        for name, symmetry in (reached.symmetries or {}).items():
+            k = int(name)
+            self.symmetries[k], self.sources[k] = symmetry, as_torch(symmetry.apply(dict(self.networks[k])))
+
+    def reached(self, step: int) -> Reached:
+        """What a checkpoint keeps beside what is trained."""
+        return Reached(step, {str(k): symmetry for k, symmetry in enumerate(self.symmetries)})
+
     def half_way(self, loss: PointLoss) -> float:
         """Mean loss half way to the networks."""
         detached = {key: value.detach() for key, value in self.centre.items()}
         return sum(loss.judged(between(detached, each, 0.5)) for each in self.sources) / len(self.sources)
 
 
-def _descent(state: _State, loss: PointLoss, settings: StarTraining, told: Callable[[str], None]) -> None:
-    optimiser = torch.optim.Adam(state.trained, settings.rate)
+def _descent(
+    state: _State, loss: PointLoss, settings: StarTraining, told: Callable[[str], None], checkpoint: Checkpoint
+) -> None:
     generator = torch.Generator().manual_seed(settings.seed)
-    for step in range(1, settings.steps + 1):
+    descent = Descent(state.trained, torch.optim.Adam(state.trained.values(), settings.rate), generator)
+    reached = checkpoint.load(descent, state.skeleton)
+    state.restore(reached)
+    for step in range(reached.step + 1, settings.steps + 1):
         if settings.realign and step % settings.realign == 0:
             told(f"training, step {step} of {settings.steps}")
             state.match_again()
-        for group in optimiser.param_groups:
+        for group in descent.optimiser.param_groups:
             group["lr"] = settings.rate * (1 + math.cos(math.pi * (step - 1) / settings.steps)) / 2
         source = state.sources[int(torch.randint(len(state.sources), (), generator=generator))]
         t = float(torch.rand((), generator=generator))
         rows: Tensor = loss.drawn(settings.batch, generator)
-        descend(optimiser, loss.at(between(state.centre, source, t), rows), step)
+        descend(descent.optimiser, loss.at(between(state.centre, source, t), rows), step)
+        if checkpoint.save(descent, state.reached(step)):
+            told(f"training, step {step} of {settings.steps}")

@@ -26,13 +26,14 @@ what they were trained on.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from reknit.match.checkpoint import Checkpoint, Descent
 from reknit.match.computing import Computer
 from reknit.match.families import find_families
 from reknit.match.samples import Samples
@@ -60,6 +61,8 @@ def match_straight_through(
     right: Mapping[str, np.ndarray],
     samples: Samples,
     settings: StraightThrough | None = None,
+    checkpoint: Checkpoint | None = None,
+    progress: Callable[[str], None] | None = None,
 ) -> TrainedMatching:
     """Bring the right network into the left one's basis by the loss half way between them.
 
@@ -69,12 +72,14 @@ def match_straight_through(
         right: slot -> numbers.
         samples: real inputs and targets.
         settings: of the descent; None: the usual ones.
+        checkpoint: where its state is kept; None: nowhere.
+        progress: told what has been kept.
 
     Raises:
         TableError: there are no targets, or they do not fit the answers.
         InputError: the loss becomes infinite or undefined.
     """
-    settings = settings or StraightThrough()
+    settings, checkpoint = settings or StraightThrough(), checkpoint or Checkpoint()
     loss, skeleton = PointLoss(computer, samples), computer.skeleton
     first, second = as_torch(left), as_torch(right)
     auxiliary = _auxiliary(computer, first)
@@ -83,15 +88,20 @@ def match_straight_through(
     best = Best(lambda symmetry: loss.judged(between(first, symmetry.apply(second), 0.5)), floor, rounded)
     if not auxiliary:
         return best.answer()
-    optimiser = torch.optim.Adam(auxiliary.values(), settings.rate)
     generator = torch.Generator().manual_seed(settings.seed)
-    for step in range(1, settings.steps + 1):
+    descent = Descent(auxiliary, torch.optim.Adam(auxiliary.values(), settings.rate), generator)
+    reached = checkpoint.load(descent, skeleton)
+    best.restore(reached)
+    rounded = reached.symmetries["rounded"] if reached.symmetries else rounded
+    for step in range(reached.step + 1, settings.steps + 1):
         if best.settled:
             break
         point = midpoint(first, rounded.apply(second), auxiliary)
-        descend(optimiser, loss.at(point, loss.drawn(settings.batch, generator)), step)
+        descend(descent.optimiser, loss.at(point, loss.drawn(settings.batch, generator)), step)
         rounded = _rounded(computer, auxiliary, right, rounded, settings)
         best.see(rounded, step)
+        if checkpoint.save(descent, best.reached(step, rounded=rounded)) and progress:
+            progress(f"training, step {step} of {settings.steps}")
     return best.answer()
 
 

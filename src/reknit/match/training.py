@@ -12,6 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from reknit.errors import InputError, TableError, UsageError
+from reknit.match.checkpoint import Reached
 from reknit.match.computing import Computer
 from reknit.match.losses import row_losses
 from reknit.match.samples import Samples
@@ -143,6 +144,16 @@ class Best:
         value = self.judge(symmetry)
         if value < self.value * (1 - TELLING):
             self.symmetry, self.value, self.found_at = symmetry, value, step
+
+    def restore(self, reached: Reached) -> None:
+        """Go on from a checkpoint: what was judged before it is not judged again."""
+        if reached.symmetries is not None and reached.numbers is not None:
+            self.symmetry, self.value = reached.symmetries["best"], reached.numbers["value"]
+            self.found_at = int(reached.numbers["found_at"])
+
+    def reached(self, step: int, **more: Symmetry) -> Reached:
+        """What a checkpoint keeps of it, with other symmetries beside the best one."""
+        return Reached(step, {"best": self.symmetry, **more}, {"value": self.value, "found_at": self.found_at})
 
     def answer(self) -> TrainedMatching:
         """The best that was seen."""

@@ -16,6 +16,9 @@ Where this departs:
 - *The first sweep* goes from what is fixed (inputs, outputs, tokens) inwards, and counts only tensors whose other axes
   have been matched already. From the identity, the first assignments would compare units in unrelated bases. A
   permuted copy is undone in that sweep.
+- *Again.* Where units meet themselves on two axes of a tensor, or heads hold what is permuted on its own, where that
+  sweep ends depends on the order that units came in. There it starts anew from what it found, until that gains nothing,
+  so that matching what was matched leaves it as it is.
 - Groups may be fixed; they are never moved.
 - A group is not looked at again before something has moved that shares a tensor with it: it would gain nothing.
 - Large tensors are compared in float32 (``unit_similarity.LARGE``); what a move gains is summed in float64.
@@ -31,26 +34,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from reknit.match.families import Family, Side, find_families
-from reknit.match.unit_similarity import (
-    Order,
-    Weighing,
-    gain,
-    inner,
-    match_blocks,
-    reordered,
-    similarity,
-    weighed,
-)
+from reknit.match.families import Family, find_families
+from reknit.match.family_matching import Orders, matched
+from reknit.match.unit_similarity import Weighing, gain, inner, weighed
 from reknit.skeleton.skeleton import Skeleton
 from reknit.skeleton.symmetry import Permutation, Symmetry
-from reknit.solvers.assignment import best_matching
 
 SWEEPS = 100
 GAIN = 1e-9
 """Share of the objective that a group has to gain to be moved: less is rounding."""
-
-Orders = dict[str, np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -92,10 +84,21 @@ def match_weights(
     families = find_families(skeleton)
     used = {slot for family in families for slot in family.slots}
     a, b = ({slot: weighed(tensors[slot], weighing) for slot in used} for tensors in (left, right))
-    state = _State(skeleton, a, b, _orders(start))
-    if start is None:
-        for family in _inwards(skeleton, families):
-            state.place(family, known_only=True)
+    if start is not None:
+        return _descended(_State(skeleton, a, b, _orders(start)), families, seed)
+    if all(family.once for family in families):  # one assignment after the other, whatever order units came in
+        return _descended(_placed(_State(skeleton, a, b, {}), families), families, seed)
+    return _matched_again(skeleton, a, b, families, seed)
+
+
+def _placed(state: _State, families: Sequence[Family]) -> _State:
+    for family in _inwards(state.skeleton, families):
+        state.place(family, known_only=True)
+    return state
+
+
+def _descended(state: _State, families: Sequence[Family], seed: int) -> WeightMatching:
+    """Sweeps until nothing gains."""
     rng = np.random.default_rng(seed)
     sweeps, gained = 0, True
     while gained and sweeps < SWEEPS:
@@ -104,6 +107,50 @@ def match_weights(
         for k in rng.permutation(len(families)):
             gained |= state.improve(families[k])
     return WeightMatching(state.symmetry, state.objective(), sweeps, not gained)
+
+
+def _matched_again(
+    skeleton: Skeleton,
+    left: Mapping[str, np.ndarray],
+    right: Mapping[str, np.ndarray],
+    families: Sequence[Family],
+    seed: int,
+) -> WeightMatching:
+    """Inwards, and inwards again from what was found, as long as that gains; never worse than the order it came in."""
+    whole = Symmetry(skeleton, ())
+    best = WeightMatching(whole, _State(skeleton, left, right, {}).objective(), 0, False)
+    for _ in range(SWEEPS):
+        moved = whole.apply(dict(right))
+        state = _placed(_State(skeleton, left, moved, {}), families)
+        if best.settled and state.still:
+            break
+        found = _descended(state, families, seed)
+        if (
+            not gains(found.objective, best.objective) and not best.settled
+        ):  # the order it came in was better: go on from that
+            found = _descended(_State(skeleton, left, moved, {}), families, seed)
+        if best.sweeps and not gains(found.objective, best.objective):
+            break
+        whole = whole.then(found.symmetry)
+        best = WeightMatching(whole, found.objective, best.sweeps + found.sweeps, found.settled)
+    return best
+
+
+def gains(value: float, before: float) -> bool:
+    """Whether an objective rose by more than rounding."""
+    return value - before > GAIN * max(abs(before), 1e-300)
+
+
+def as_it_came(
+    skeleton: Skeleton,
+    left: Mapping[str, np.ndarray],
+    right: Mapping[str, np.ndarray],
+    weighing: Weighing = "standardised",
+) -> WeightMatching:
+    """The matching that leaves the right network as it is, with what it reaches."""
+    used = {slot for family in find_families(skeleton) for slot in family.slots}
+    a, b = ({slot: weighed(tensors[slot], weighing) for slot in used} for tensors in (left, right))
+    return WeightMatching(Symmetry(skeleton, ()), _State(skeleton, a, b, {}).objective(), 0, False)
 
 
 def match_rest(
@@ -145,6 +192,11 @@ class _State:
     def _symmetry(self, without: Sequence[str]) -> Symmetry:
         kept = [Permutation(name, order) for name, order in self.orders.items() if name not in without]
         return Symmetry(self.skeleton, tuple(kept))
+
+    @property
+    def still(self) -> bool:
+        """Whether every unit is where it was."""
+        return all((order == np.arange(order.shape[1])).all() for order in self.orders.values())
 
     def objective(self) -> float:
         moved = self.symmetry.apply(self.right)
@@ -199,56 +251,6 @@ class _State:
         own = Symmetry(self.skeleton, tuple(Permutation(name, order) for name, order in orders.items()))
         moved = own.apply(others)
         return sum(inner(self.left[slot], moved[slot]) for slot in family.slots)
-
-
-def matched(
-    family: Family, left: Mapping[str, np.ndarray], right: Mapping[str, np.ndarray], slots: Sequence[str]
-) -> tuple[float, Orders]:
-    """The best orders of a family's groups by some of its slots; the identity where these say nothing."""
-    if family.inner:
-        return _matched_heads(family, left, right, slots)
-    scores = similarity(left, right, [side for side in family.sides if side.slot in slots])
-    if not scores.size:
-        return 0.0, {family.outer.name: np.arange(family.outer.size)[None]}
-    order = best_matching(scores)
-    orders: Orders = {family.outer.name: order[None]}
-    if family.once:
-        return float(scores[np.arange(len(order)), order].sum()), orders
-    moved = {
-        slot: _reordered(right[slot], [side for side in family.sides if side.slot == slot], order) for slot in slots
-    }
-    return sum(inner(left[slot], moved[slot]) for slot in slots), orders
-
-
-def _reordered(tensor: np.ndarray, sides: Sequence[Side], order: Order) -> np.ndarray:
-    for side in sides:
-        tensor = reordered(tensor, side, order)
-    return tensor
-
-
-def _matched_heads(
-    family: Family, left: Mapping[str, np.ndarray], right: Mapping[str, np.ndarray], slots: Sequence[str]
-) -> tuple[float, Orders]:
-    """Every pair of heads inside, and then the heads."""
-    heads = family.outer.size
-    narrow = Family(family.outer, tuple(side for side in family.sides if side.slot in slots), family.inner)
-    within = [[side for side in sides if side.slot in slots] for sides in family.inner_sides]
-    told = [k for k, sides in enumerate(within) if sides]
-    blocks = [[narrow.blocks(tensors, head) for head in range(heads)] for tensors in (left, right)]
-    scores = np.zeros((heads, heads))
-    inside: dict[tuple[int, int], list[Order]] = {}
-    for first in range(heads):
-        for second in [first] if family.outer.fixed else range(heads):
-            scores[first, second], found = match_blocks(blocks[0][first], blocks[1][second], [within[k] for k in told])
-            orders = [np.arange(group.size) for group in family.inner]
-            for k, order in zip(told, found, strict=True):
-                orders[k] = order
-            inside[first, second] = orders
-    outer = np.arange(heads) if family.outer.fixed else best_matching(scores)
-    found_orders: Orders = {} if family.outer.fixed else {family.outer.name: outer[None]}
-    for k, group in enumerate(family.inner):
-        found_orders[group.name] = np.stack([inside[head, int(outer[head])][k] for head in range(heads)])
-    return float(scores[np.arange(heads), outer].sum()), found_orders
 
 
 def _inwards(skeleton: Skeleton, families: Sequence[Family]) -> list[Family]:

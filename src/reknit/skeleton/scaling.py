@@ -87,20 +87,23 @@ class _Asked:
         with torch.no_grad():
             self.bases = [(state, answer(state)) for state in states]
 
-    def _products(self) -> list[dict[str, Tensor]]:
-        """Slot -> <direction, df/dW> * W, entry by entry, for random directions over the answers."""
+    def _products(self) -> list[dict[tuple[str, int], Tensor]]:
+        """Slot and axis -> <direction, df/dW> * W, summed over all other axes, for random directions over the answers.
+
+        Entry by entry these would be 24 times the network.
+        """
+        places = {(member.slot, member.axis) for group in self.skeleton.groups for member in group.members}
         leaves = {key: value.requires_grad_() for key, value in self.state.items() if value.is_floating_point()}
         out = self.answer({**self.state, **leaves})
         found = []
         for _ in range(DIRECTIONS):
             direction = torch.randn(out.shape, generator=self.generator, dtype=torch.float64)
             slopes = torch.autograd.grad(out, list(leaves.values()), direction, retain_graph=True, allow_unused=True)
-            found.append(
-                {
-                    key: torch.zeros_like(leaf) if slope is None else slope * leaf.detach()
-                    for (key, leaf), slope in zip(leaves.items(), slopes, strict=True)
-                }
-            )
+            products = {
+                key: torch.zeros_like(leaf) if slope is None else slope * leaf.detach()
+                for (key, leaf), slope in zip(leaves.items(), slopes, strict=True)
+            }
+            found.append({(slot, axis): _along(products[slot], axis) for slot, axis in places if slot in products})
         self.state = {key: value.detach() for key, value in self.state.items()}
         return found
 
@@ -112,8 +115,7 @@ class _Asked:
             inside = index >= 0
             rows = []
             for product in self.products:
-                first = product[member.slot].movedim(member.axis, 0)
-                along = first.reshape(len(first), -1).sum(1)[inside]
+                along = product[member.slot, member.axis][inside]
                 rows.append(torch.zeros(group.size, dtype=torch.float64).index_add_(0, index[inside], along))
             columns.append(torch.cat(rows))
         measured = torch.stack(columns, 1).numpy()
@@ -172,6 +174,12 @@ def scaled(
         shape[member.axis] = length
         found[member.slot] = found[member.slot] * along.reshape(shape)
     return found
+
+
+def _along(tensor: Tensor, axis: int) -> Tensor:
+    """Sums over all axes but one."""
+    first = tensor.movedim(axis, 0)
+    return first.reshape(len(first), -1).sum(1)
 
 
 def _whole(basis: Float[np.ndarray, "vectors members"]) -> Iterator[tuple[int, ...]]:

@@ -58,6 +58,9 @@ def doubly_standardised(scores: Float[np.ndarray, "n n"]) -> Float[np.ndarray, "
 def sinkhorn(weights: Float[np.ndarray, "n n"], rounds: int = 50) -> Float[np.ndarray, "n n"]:
     """Scale a positive matrix until its rows and columns sum to one (columns exactly; rows to within the rounds).
 
+    A fixed number of plain rounds, for weights that a search draws thousands of times: they need not converge. A plan
+    that has to be one, to a tolerance and at a small epsilon, is ``solvers.sinkhorn``'s.
+
     Source: Sinkhorn, "A relationship between arbitrary positive matrices and doubly stochastic matrices" (1964),
     doi:10.1214/aoms/1177703591.
     """

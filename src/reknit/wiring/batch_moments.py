@@ -21,8 +21,8 @@ from torch.func import functional_call
 from torch.overrides import TorchFunctionMode
 
 from reknit.skeleton.skeleton import Skeleton
+from reknit.skeleton.written_out_norms import ORDERS, written_out
 from reknit.wiring.batch_norm_units import LAYERS, NORM
-from reknit.wiring.written_out_norms import ORDERS, written_out
 
 Vector = Float[np.ndarray, " channels"]
 SEQUENCE = 3

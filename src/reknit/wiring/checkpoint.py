@@ -15,8 +15,8 @@ from typing import Any
 
 import numpy as np
 
+from reknit.containers.unfinished import check_belongs, nothing_believed
 from reknit.containers.write import write_file
-from reknit.errors import InputError, UsageError
 from reknit.plain import dumps
 from reknit.skeleton.skeleton import Skeleton
 from reknit.wiring.pools import Pool
@@ -59,16 +59,11 @@ def load_checkpoint(
     path = out / CHECKPOINT_FILE
     if not path.exists():
         return None
-    try:
+    with nothing_believed(path):
         content = json.loads(path.read_text(encoding="utf-8"))
-        if content["fingerprint"] != fingerprint:
-            raise UsageError(
-                "belongs to other pieces, data or options", path, "Repeat the first command, or add --force"
-            )
+        check_belongs(content["fingerprint"], fingerprint, path, to="pieces, data or options")
         known = content["weights"]
         return None if known is None else _restored(known, skeleton, pools, array)
-    except (OSError, ArithmeticError, RecursionError, ValueError, LookupError, TypeError, AttributeError) as fault:
-        raise InputError("is a damaged checkpoint", path, "Start afresh with --force instead of --resume") from fault
 
 
 def _restored(

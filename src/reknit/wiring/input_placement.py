@@ -24,12 +24,12 @@ from torch import Tensor, nn
 
 from reknit.evidence.activation_moments import variance_errors
 from reknit.skeleton.skeleton import Skeleton
+from reknit.skeleton.written_out_norms import STATISTICS
 from reknit.wiring.moment_costs import WHOLE, MomentCosts
 from reknit.wiring.moment_search import Found, MomentSearch
 from reknit.wiring.pools import Pool
 from reknit.wiring.recording import single
 from reknit.wiring.weights_placement import WeightsPlacement
-from reknit.wiring.written_out_norms import STATISTICS
 
 DISAGREE = 0.06
 """Median over the norms of the squared difference of log variances from which inputs are left out: variances off by a

@@ -23,11 +23,11 @@ from torch import Tensor, nn
 from reknit.evidence.activation_moments import MEAN_FLOOR, VARIANCE_FLOOR, mean_errors, nats, variance_errors
 from reknit.evidence.batch_norm_vectors import may_scale
 from reknit.skeleton.skeleton import Skeleton, Use
+from reknit.skeleton.written_out_norms import STATISTICS
 from reknit.wiring.batch_moments import Passed, cut, numbers_of, watch
 from reknit.wiring.batch_norm_units import NORM
 from reknit.wiring.moment_branches import Branch, Branches, find_branches
 from reknit.wiring.pools import Pool
-from reknit.wiring.written_out_norms import STATISTICS
 
 Row = Float[np.ndarray, " pool"]
 Vector = Float[np.ndarray, " channels"]

@@ -20,11 +20,11 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from reknit.errors import TableError
 from reknit.skeleton.answers import tensors_in
 from reknit.skeleton.guess_inputs import first_line
+from reknit.skeleton.written_out_norms import WrittenOutNorms
 from reknit.wiring.links import LinkName
 from reknit.wiring.masks import masked
 from reknit.wiring.observed import Observed, ObservedNumbers, ObservedOrder
 from reknit.wiring.readings import check_answers, check_rows, observe
-from reknit.wiring.written_out_norms import WrittenOutNorms
 
 Values = Mapping[str, Tensor]
 Rows = Float[Tensor, "rows outputs"]

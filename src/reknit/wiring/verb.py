@@ -90,9 +90,9 @@ class Run:
         if self.data is not None and self.record is not None:
             rows = len(self.record.inputs[0])
             data = {"path": str(self.data), "rows": rows, "sha256": read_tensors(self.data).sha256}
-        skeleton = self.pile.skeleton
-        traced = (skeleton.slots, skeleton.uses, skeleton.meetings, _computed(self.pile.like))
-        shape = hashlib.sha256(repr(traced).encode()).hexdigest()
+        from reknit.skeleton.computed import fingerprint_of
+
+        shape = fingerprint_of(self.pile.like, self.pile.skeleton)
         parts = (content["sha256"], data and data["sha256"], shape, self.options.deciding(), __version__)
         fingerprint = hashlib.sha256(repr(parts).encode()).hexdigest()
         return {"pieces": content, "data": data, "skeleton": shape, "fingerprint": fingerprint}
@@ -191,19 +191,6 @@ class Run:
             "climbs": weights.climbs,
             "software": {"python": platform.python_version(), **libraries},
         }
-
-
-def _computed(like: Like) -> tuple[str, tuple[str, ...]]:
-    """What the module computes, with the numbers in its code, and hashes of the constants that it holds."""
-    from torch import Tensor
-
-    from reknit.skeleton.graph import export
-
-    program = export(like.module, like.inputs)
-    held = {**program.constants, **like.constants}
-    known = {key: held[key] for key in sorted(held) if isinstance(held[key], Tensor) and not held[key].is_meta}
-    hashes = (f"{key} {hashlib.sha256(repr(value.tolist()).encode()).hexdigest()}" for key, value in known.items())
-    return str(program.graph), tuple(hashes)
 
 
 class _Clock:

@@ -8,7 +8,6 @@ too, so that the two cannot be mixed up.
 from __future__ import annotations
 
 import hashlib
-import io
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +16,7 @@ from typing import Any, cast, get_args
 import numpy as np
 
 from reknit import __version__
+from reknit.changes.laundering.key_arrays import packed, with_arrays, without_arrays
 from reknit.changes.laundering.layout import Form, Part, Stored, What
 from reknit.containers.container import Container
 from reknit.containers.file_bytes import FileBytes
@@ -109,7 +109,7 @@ class Key:
                 "step": each.step,
                 "keeps_function": each.keeps_function,
                 "parameters": dict(each.parameters),
-                "facts": _without_arrays(each.facts, arrays),
+                "facts": without_arrays(each.facts, arrays),
                 "changed": dict(each.changed),
             }
             for each in self.steps
@@ -117,10 +117,10 @@ class Key:
         content: dict[str, Any] = {"format": FORMAT, "reknit": self.version, "sha256": self.sha256, "like": self.like}
         content |= {"input": self.input_shape, "seed": self.seed, "steps": steps}
         content |= {"tensors": self._tensors(), "stored": [_stored_json(each) for each in self.stored]}
-        packed = _packed(arrays) if arrays else b""
-        beside = {"file": beside_of(path).name, "sha256": hashlib.sha256(packed).hexdigest()} if arrays else None
+        whole = packed(arrays) if arrays else b""
+        beside = {"file": beside_of(path).name, "sha256": hashlib.sha256(whole).hexdigest()} if arrays else None
         text = dumps({**content, "arrays": beside}, indent=1) + "\n"
-        return {path: text.encode()} | ({beside_of(path): packed} if arrays else {})
+        return {path: text.encode()} | ({beside_of(path): whole} if arrays else {})
 
     def _tensors(self) -> dict[str, Any]:
         slots = {key: slot for slot, key in self.slots.items()}
@@ -191,7 +191,7 @@ def _from_json(found: Mapping[str, Any], arrays: Container | None) -> Key:
             each["step"],
             bool(each["keeps_function"]),
             each["parameters"],
-            _with_arrays(each["facts"], arrays),
+            with_arrays(each["facts"], arrays),
             {str(key): float(size) for key, size in each["changed"].items()},
         )
         for each in found["steps"]
@@ -221,36 +221,3 @@ def _stored_from(found: Mapping[str, Any]) -> Stored:
         raise ValueError(f"a tensor holds {found['what']!r}")
     parts = tuple(Part(str(key), int(start), int(stop)) for key, start, stop in found["parts"])
     return Stored(str(found["name"]), parts, int(found["axis"]), tuple(found["axes"]), cast("What", found["what"]))
-
-
-def _without_arrays(value: Any, arrays: dict[str, np.ndarray]) -> Any:
-    """The same with every array put among the others, and its name in its place."""
-    if isinstance(value, np.ndarray):
-        name = f"a{len(arrays)}"
-        arrays[name] = value
-        return {"array": name, "shape": list(value.shape)}
-    if isinstance(value, Mapping):
-        return {key: _without_arrays(item, arrays) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_without_arrays(item, arrays) for item in value]
-    return value
-
-
-def _with_arrays(value: Any, arrays: Container | None) -> Any:
-    if isinstance(value, Mapping):
-        if value.keys() == {"array", "shape"} and arrays is not None:
-            array = arrays.read(value["array"])
-            if list(array.shape) != value["shape"]:
-                raise ValueError(f"the array {value['array']} is {array.shape}, not {value['shape']}")
-            return array
-        return {key: _with_arrays(item, arrays) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_with_arrays(item, arrays) for item in value]
-    return value
-
-
-def _packed(arrays: Mapping[str, np.ndarray]) -> bytes:
-    """An npz file, of the same bytes for the same arrays."""
-    buffer = io.BytesIO()
-    np.savez(buffer, allow_pickle=False, **arrays)
-    return buffer.getvalue()

@@ -79,9 +79,9 @@ def prove(of: str, before: State, after: State, samples: Samples | None, *, same
     if before.setting is None or samples is None:
         return Proof(of, "numbers", None, _apart(before.tensors, after.tensors))
     if same:
-        from reknit.match.computing import compare
+        from reknit.match.computing import same_function
 
-        found = compare(before.setting.computer, before.by_slot(), after.by_slot(), samples)
+        found = same_function(before.setting.computer, before.by_slot(), after.by_slot(), samples)
         return Proof(of, "function", found.holds, found.largest, found.tolerance, found.answers, found.drawn)
     import torch
 

@@ -17,11 +17,14 @@ from jaxtyping import Float
 from reknit.changes.naming.cast import cast_change, rounded
 from reknit.changes.naming.change import Change
 from reknit.changes.naming.facts import HALVES, Facts
-from reknit.changes.naming.scale import fit_factors
+from reknit.changes.naming.scale import Factors, fit_factors
 
 LARGEST = 1 << 21
 """Numbers from which no rounding is tried."""
-FARTHEST = 0.7
+FARTHEST, CASTS_FARTHEST = 0.7, 0.2
+"""Relative distances from which roundings and casts are not tried."""
+NEARER = 0.6
+"""Share of what is left that the right rounding leaves at most, with factors that were fitted without it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,30 +55,45 @@ def befores(first: Facts, second: Facts, left: float | None = None, least: float
     yield Before(numbers)
     if first.plain or first.numbers.ndim < 2:
         return
+    factors, known = _nearest(numbers, second)
+    if left is None:
+        left = known
     for dtype in HALVES:
+        if left > CASTS_FARTHEST:
+            break
         if not first.cast and dtype != second.cast:
             half = rounded(first.numbers, dtype)
             if np.isfinite(half).all():
                 yield Before(half, (cast_change(dtype, numbers=half.size, exact=True),))
     if first.grid is not None or numbers.size > LARGEST:
         return
-    if left is None:
-        b = second.numbers.astype(np.float64)
-        told = (b != 0) & (numbers != 0)
-        factors = fit_factors(numbers, b, told)
-        nearest = numbers if factors is None else factors.on(numbers)
-        left = float(np.linalg.norm((b - nearest)[told]) / max(float(np.linalg.norm(nearest[told])), 1e-300))
     if 1e-6 < left < FARTHEST:
-        yield from _roundings(numbers, second, left, least)
+        yield from _roundings(numbers, second, left, least, factors)
 
 
-def _roundings(numbers: np.ndarray, second: Facts, left: float, least: float) -> Iterator[Before]:
+def _nearest(numbers: np.ndarray, second: Facts) -> tuple[Factors | None, float]:
+    """The factors that bring A nearest to B, and what they leave, relative."""
+    b = second.numbers.astype(np.float64)
+    told = (b != 0) & (numbers != 0)
+    factors = fit_factors(numbers, b, told)
+    return factors, _apart(numbers, factors, b, told)
+
+
+def _apart(numbers: np.ndarray, factors: Factors | None, b: np.ndarray, told: np.ndarray) -> float:
+    nearest = numbers if factors is None else factors.on(numbers)
+    return float(np.linalg.norm((b - nearest)[told]) / max(float(np.linalg.norm(nearest[told])), 1e-300))
+
+
+def _roundings(
+    numbers: np.ndarray, second: Facts, left: float, least: float, factors: Factors | None
+) -> Iterator[Before]:
     told = (second.numbers != 0) & (numbers != 0)
     for per, axis in (("row", 0), ("tensor", None), ("column", 1)):
         for symmetric in (True, False):
             for bits in range(2, 9):
                 grid, error = on_usual_grid(numbers, bits, axis, symmetric=symmetric, told=told)
-                if least < error / left < 1.6:
+                nearer = least < 0.8 or _apart(grid, factors, second.numbers, told) < NEARER * left
+                if least < error / left < 1.6 and nearer:
                     details = {"bits": bits, "per": per, "group": 0}
                     yield Before(grid, (Change("grid", f"rounded to {bits} bits per {per}", True, details),), True)
 

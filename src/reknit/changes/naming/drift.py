@@ -14,6 +14,8 @@ from reknit.changes.naming.change import Change
 from reknit.changes.naming.permutation import match_units
 
 FIXED = 12
+NUMBERS = 8
+"""Of a unit, without which it cannot be recognised."""
 
 
 def fixed_units(first: np.ndarray, second: np.ndarray) -> tuple[int, int] | None:
@@ -21,7 +23,7 @@ def fixed_units(first: np.ndarray, second: np.ndarray) -> tuple[int, int] | None
     found = []
     for axis in range(min(first.ndim, 2)):
         a, b = (np.moveaxis(each, axis, 0) for each in (first, second))
-        if len(a) < FIXED or a[0].size < 2:
+        if len(a) < FIXED or a[0].size < NUMBERS:
             continue
         matched = match_units(a, b)
         if matched is not None:
@@ -29,6 +31,20 @@ def fixed_units(first: np.ndarray, second: np.ndarray) -> tuple[int, int] | None
     return min(found) if found else None
 
 
-def drift_change(size: float) -> Change:
-    """The change in words."""
-    return Change("drift", f"dense drift of {100 * size:.2g} %", False, {"size": size})
+def changed_rows(first: np.ndarray, second: np.ndarray) -> int:
+    """How many rows differ in any number."""
+    return int((first != second).reshape(len(first), -1).any(1).sum())
+
+
+def drift_change(size: float, *, mostly: int = 0, rows: tuple[int, int] | None = None) -> Change:
+    """The change in words.
+
+    Args:
+        size: beside the tensor, by Frobenius norms.
+        mostly: the rank of what is most of it; 0: of no low one.
+        rows: how many rows differ, and of how many; None: all.
+    """
+    part = f", most of it of rank {mostly}" if mostly else ""
+    if rows is not None and rows[0] < rows[1]:
+        part += f", in {rows[0]} of {rows[1]} rows, the others identical"
+    return Change("drift", f"dense drift of {100 * size:.2g} %{part}", False, {"size": size, "mostly_rank": mostly})

@@ -223,7 +223,7 @@ def _steps(
         part = slice(begin, begin + _CHUNK)
         likely = _likely(heads[part], low[part], reach[part], last)
         left = np.arange(begin, begin + len(likely))
-        for level in np.flatnonzero(likely.any(0)) + 1:
+        for level in (np.flatnonzero(likely.any(0)) + 1).tolist():
             chosen = left[likely[left - begin, level - 1]]
             if not len(chosen):
                 continue

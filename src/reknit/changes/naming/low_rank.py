@@ -51,6 +51,8 @@ def find_low_rank(change: Float[np.ndarray, ...], told: Bool[np.ndarray, ...], r
     if min(rows.shape) < SMALLEST or not rows.any():
         return None
     whole = bool(known.all())
+    if whole and _gap(_values(rows))[1] < GAP:
+        return None
     filled = np.where(known, rows, 0.0)
     rank, gap, part = 0, 0.0, np.zeros_like(rows)
     for _ in range(1 if whole else rounds):
@@ -62,6 +64,12 @@ def find_low_rank(change: Float[np.ndarray, ...], told: Bool[np.ndarray, ...], r
                 return None
             filled = np.where(known, rows, part)
     return LowRank(rank, gap, part.reshape(change.shape)) if gap >= GAP else None
+
+
+def _values(rows: Float[np.ndarray, "n m"]) -> Float[np.ndarray, " k"]:
+    """Singular values by the smaller Gram matrix: half the digits, enough to see a gap, at a tenth of the cost."""
+    gram = rows @ rows.T if len(rows) <= rows.shape[1] else rows.T @ rows
+    return np.sqrt(np.maximum(np.linalg.eigvalsh(gram)[::-1], 0.0))
 
 
 def _gap(values: Float[np.ndarray, " k"]) -> tuple[int, float]:

@@ -91,8 +91,9 @@ def _pattern(first: np.ndarray, second: np.ndarray, dropped: np.ndarray, area: f
             if along.any() and not along.all() and not lines[~along].any():
                 return name  # type: ignore[return-value]
         rows = second.reshape(len(second), -1)
-        if rows.shape[1] % 4 == 0:
-            zeros = (rows.reshape(-1, 4) == 0).sum(1)
+        whole = rows.shape[1] // 4 * 4  # what lies behind the last four stays
+        if whole:
+            zeros = (rows[:, :whole].reshape(-1, 4) == 0).sum(1)
             if (zeros >= 2).all() and len(zeros) >= 8 and (zeros == 2).mean() > 0.9:
                 return "two of four"
     if area >= MAGNITUDE:

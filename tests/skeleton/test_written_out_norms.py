@@ -5,7 +5,7 @@ import torch
 from torch import nn
 from torch.func import functional_call
 
-from reknit.wiring.written_out_norms import WrittenOutNorms
+from reknit.skeleton.written_out_norms import WrittenOutNorms
 
 
 def net(kind, affine):
