@@ -81,15 +81,13 @@ def _node(
         if edge.instead:
             notes.append("or elsewhere")
     elif len(family.roots) == 1:
-        notes.append("the root")
-    else:
-        notes.append(f"one of {len(family.roots)} that may be the root")
+        notes.append("the root, if it is among these")
     if copies:
         notes.append("the same numbers: " + ", ".join(names[other] for other in copies))
     tip = ""
     if edge is not None and edge.instead:
         tip = "as likely: " + "; ".join(f"{names[a]} with {names[b]}" for a, b in edge.instead)
-    known = edge is not None and edge.direction != "undirected"
+    known = edge is not None and edge.direction == "decided"
     return Node(names[member], ", ".join(notes), None if edge is None else place[edge.parent], known, tip)
 
 

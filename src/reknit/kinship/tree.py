@@ -6,9 +6,8 @@ Every family (files joined by links) gets one arborescence by the algorithm of C
 branchings" 1967, doi:10.6028/jres.071B.032), as networkx has it, with a root of any file. A file has one parent here:
 what was merged from two shows as a child of the nearer one. Files of the same numbers are one node.
 
-Of the edges that come out, those are `decided` whose own link was; where every root that agrees with the decided edges
-lies on one side of an edge, it is `implied` (if each file has one parent); the rest is `undirected`, and so is what
-might hang elsewhere (below) and turn round there.
+Of the edges that come out, those are `decided` whose own link was; the rest is `undirected`, whatever lies before them:
+of edges that such neighbours would direct, 44 % did not lead from a file to one made from it (dev/log.md).
 
 Another link may do as well as an edge. If c is P + drift, and B lies at a distance e from P, then
 
@@ -28,7 +27,7 @@ from typing import Any, Literal
 import networkx as nx
 
 Pair = tuple[int, int]
-Direction = Literal["decided", "implied", "undirected"]
+Direction = Literal["decided", "undirected"]
 _ROOT = -1
 _SAME_BASIS = 0.02
 """Share of units by which two links may differ in what was moved, and still count as of one basis."""
@@ -107,8 +106,7 @@ class Family:
 
     Attributes:
         members: their numbers, ascending.
-        roots: those which may be the root: one where it is known, several where it cannot be said. More than one tree
-            is needed where directions contradict each other; then each has its roots here.
+        roots: those that no decided edge makes a child: one of them is the root, if the root is among the members.
         edges: one less than different members for a single tree; between the first of each set of copies.
         copies: sets of members that hold the same numbers.
     """
@@ -175,17 +173,9 @@ def _family(members: tuple[int, ...], first_of: Sequence[int], links: Sequence[L
     for link in links:
         nearest.setdefault(link.ends, link)
     chosen = _arborescence(nodes, nearest.values())
-    trees = nx.Graph()
-    trees.add_nodes_from(nodes)
-    trees.add_edges_from(chosen)
-    edges: list[Edge] = []
-    roots: list[int] = []
-    for tree in sorted(nx.connected_components(trees), key=min):
-        part = [pair for pair in chosen if pair[0] in tree]
-        instead = {pair: _instead(nearest[frozenset(pair)], part, nearest) for pair in part}
-        possible = _possible_roots(tree, instead, nearest)
-        roots += possible
-        edges += _directed(instead, possible, nearest)
+    edges = [_edge(pair, chosen, nearest) for pair in chosen]
+    made = {edge.child for edge in edges if edge.direction == "decided"}
+    roots = [node for node in nodes if node not in made]
     order = sorted(edges, key=lambda edge: (edge.parent, edge.child))
     return Family(members, tuple(sorted(roots)), tuple(order), copies)
 
@@ -205,39 +195,10 @@ def _arborescence(members: Sequence[int], links: Iterable[Link]) -> list[Pair]:
     return [(parent, child) for parent, child in found.edges if parent != _ROOT]
 
 
-def _possible_roots(
-    tree: Iterable[int], instead: Mapping[Pair, Sequence[Pair]], links: Mapping[frozenset[int], Link]
-) -> list[int]:
-    """Files from which every decided edge points away, also if edges are exchanged for others that may be there.
-
-    They hang together with the root by undecided links, past no file whose parent is decided.
-    """
-    children = {child for _, child in instead}
-    root = next(file for file in sorted(tree) if file not in children)
-    settled = {child for parent, child in instead if links[frozenset((parent, child))].parent is not None}
-    ways = [*instead, *(other for others in instead.values() for other in others)]
-    undecided = nx.Graph()
-    undecided.add_nodes_from(file for file in tree if file not in settled)
-    undecided.add_edges_from(
-        pair for pair in ways if links[frozenset(pair)].parent is None and not settled.intersection(pair)
-    )
-    return sorted(nx.node_connected_component(undecided, root))
-
-
-def _directed(
-    instead: Mapping[Pair, tuple[Pair, ...]], roots: Sequence[int], links: Mapping[frozenset[int], Link]
-) -> list[Edge]:
-    possible = set(roots)
-    found = []
-    for (parent, child), others in instead.items():
-        link = links[frozenset((parent, child))]
-        direction: Direction = "implied"
-        if link.parent is not None:
-            direction = "decided"
-        elif child in possible:
-            direction = "undirected"
-        found.append(Edge(parent, child, link.distance, link.moved, direction, others))
-    return found
+def _edge(pair: Pair, chosen: Sequence[Pair], links: Mapping[frozenset[int], Link]) -> Edge:
+    link = links[frozenset(pair)]
+    direction: Direction = "undirected" if link.parent is None else "decided"
+    return Edge(*pair, link.distance, link.moved, direction, _instead(link, chosen, links))
 
 
 def _instead(edge: Link, edges: Sequence[Pair], links: Mapping[frozenset[int], Link]) -> tuple[Pair, ...]:
