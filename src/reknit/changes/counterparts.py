@@ -13,7 +13,7 @@ which answers to which, unless what makes one of the other is then found exactly
 from __future__ import annotations
 
 import hashlib
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -27,6 +27,8 @@ from reknit.solvers.assignment import edge_margins
 MARGIN = 0.05
 NAMES = 0.2
 """What names that end alike count beside a cosine: enough to choose between vectors that say little, no more."""
+TURN = 0.2
+"""Cosine by which a square matrix has to be nearer the other way round than the file's others lie."""
 LIKE = 0.3
 """Cosine from which a block of a tensor is taken to be another one; beyond chance for a hundred numbers and more."""
 
@@ -81,12 +83,18 @@ class _Search:
         self.found: list[Counterpart] = []
         self.place = {weight.name: k for k, weight in enumerate(second.found)}
         self._hashes: dict[tuple[int, str], str] = {}
+        ours, theirs = (Counter(w.shape for w in side if len(w.shape) == 2) for side in (self.left, self.right))
+        stands = sum(abs(count - theirs[shape]) for shape, count in ours.items())
+        self.turned = sum(abs(count - theirs[shape[::-1]]) for shape, count in ours.items()) < stands
+        """Whether B keeps its matrices the other way round; told by those that are not square."""
 
     def take(
         self, a: Weight, b: Weight, how: str, margin: float = float("inf"), axes: tuple[int, ...] | None = None
     ) -> None:
         """Pair two weights of shapes that fit, or of one name."""
         views = views_of(a, b.shape) or (View((a,), tuple(range(len(a.shape))), a.shape),)
+        if self.turned:
+            views = tuple(sorted(views, key=lambda view: "transposed" not in view.words))
         if axes is not None:
             views = tuple(sorted(views, key=lambda view: view.axes != axes))
         self.found.append(Counterpart(b, views, how, margin))
@@ -160,7 +168,8 @@ class _Search:
             for i, a in enumerate(signatures[0]):
                 views = views_of(ours[i], theirs[j].shape)
                 if views:
-                    best = max(views, key=lambda view: a.cosine(b, view.axes))
+                    usual = views[-1] if self.turned else views[0]
+                    best = max(views, key=lambda view: a.cosine(b, view.axes) + TURN * (view is usual))
                     near = 1e-3 * (1 - abs(i / size - j / size)) + NAMES * common_end(ours[i].name, theirs[j].name)
                     scores[j, i], axes[j, i] = max(a.cosine(b, best.axes), a.likeness(b)) + near, best.axes
         from scipy.optimize import linear_sum_assignment

@@ -231,6 +231,7 @@ class _Naming:
         sizes = {True: 0, False: 0}
         for k, (found, _) in self.answers.items():
             verdict = True if found.explained and found.related is not False else found.related
+            verdict = True if "cannot say" in {change.kind for change in found.changes} else verdict
             if verdict is not None and len(self._shape(k)) > 1:
                 second = self.pairs[k].second
                 layer = second.layer if second is not None else ""
@@ -259,7 +260,9 @@ class _Naming:
             )
         found, view = self.answers[k]
         changes, named = found.changes, found.explained
-        if not found.explained or "unrelated" in {change.kind for change in changes}:
+        if changes and changes[0].kind == "cannot say":
+            named = False
+        elif not found.explained or "unrelated" in {change.kind for change in changes}:
             alike = found.related if found.related is not None else related.get(second.layer, related[""])
             if not alike and related[""]:  # replaced, or changed in a way that hides every unit: who knows
                 changes = (Change("cannot say", "cannot say: no more alike than layers trained apart", False),)

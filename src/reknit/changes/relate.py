@@ -29,6 +29,9 @@ ALIKE = 0.15
 FARTHEST = 0.5
 """Relative distance up to which units in another order are said to have drifted; networks trained apart were farther,
 matched as well as can be (the nearest .57)."""
+TURNED = "cannot say: its singular values are A's, so it may be turned by a rotation; name the skeleton with --like"
+SPECTRUM, NARROWEST, WIDEST = 1e-3, 12, 1024
+"""Relative distance up to which singular values are equal, and of how many rows or columns they are asked."""
 AXES = ("rows", "columns")
 Candidate = tuple[tuple[Change, ...], tuple[Order, ...], Facts, float, bool]
 
@@ -65,6 +68,8 @@ def _matrix(first: Facts, second: Facts, pool: Pool, moved: Sequence[Moved], lay
             best = replace(found, related=True if orders else _in_place(candidate, second))
     if best is None or best.related is False:
         distance = _distance(first.numbers, second.numbers)
+        if _same_spectrum(first.numbers, second.numbers):
+            return Related((Change("cannot say", TURNED),), False, None, distance)
         return Related((unrelated_change(distance),), True, False, distance)
     return best
 
@@ -148,6 +153,15 @@ def _alike(first: np.ndarray, second: np.ndarray) -> float:
     a, b = a - a.mean(), b - b.mean()
     size = float(np.linalg.norm(a) * np.linalg.norm(b))
     return float(a @ b) / size if size > 0 else 1.0
+
+
+def _same_spectrum(first: np.ndarray, second: np.ndarray) -> bool:
+    """Whether singular values are equal, which rotations of rows or columns leave as they are."""
+    a, b = (each.reshape(len(each), -1).astype(np.float64) for each in (first, second))
+    if not NARROWEST <= min(a.shape) <= WIDEST:
+        return False
+    values = [np.linalg.svd(each, compute_uv=False) for each in (a, b)]
+    return float(np.linalg.norm(values[0] - values[1])) <= SPECTRUM * float(np.linalg.norm(values[0]))
 
 
 def _distance(first: np.ndarray, second: np.ndarray) -> float:

@@ -20,8 +20,8 @@ from reknit.changes.related import Moved, Order, Related, related_by
 
 POWERS = ((1, 0), (-1, 0), (2, 0), (-2, 0), (1, 1), (1, -1), (-1, 1), (-1, -1))
 """Of one or two bases' factors that a vector may have taken."""
-LEAST = 4
-"""Numbers that a vector needs for factors to be recognised."""
+LEAST, MOST_KNOWN = 4, 0.75
+"""Numbers that a vector needs for factors to be recognised, and the share of them that has to agree."""
 
 
 def relate_vectors(first: Facts, second: Facts, pool: Pool, moved: Sequence[Moved], layer: str) -> Related:
@@ -107,23 +107,29 @@ def products(
         return
     ratio = np.log(np.abs(second.numbers[told] / numbers[told]))
     logs = np.stack([np.log(np.abs(np.asarray(each.factors)[told])) for each in bases])
-    ratio, logs = ratio - ratio.mean(), logs - logs.mean(1, keepdims=True)
     rounding = float((second.half_step[told] / np.abs(second.numbers[told])).max())
     for powers in POWERS:
         others = powers[1] * logs if powers[1] else np.zeros((1, logs.shape[1]))
-        off = np.abs(ratio - powers[0] * logs[:, None, :] - others[None]).max(2)
-        for i, j in np.argwhere(off <= 0.2):
+        off = ratio - powers[0] * logs[:, None, :] - others[None]
+        off = np.abs(off - np.median(off, 2, keepdims=True))
+        most = np.quantile(off, MOST_KNOWN, axis=2)
+        for i, j in np.argwhere(most <= 0.2):
             one, two = bases[i], bases[j] if powers[1] else None
             slack = one.slack + (two.slack if two is not None else 0.0)
-            if off[i, j] > 4 * (slack + rounding) + 1e-6:
+            known = off[i, j] <= 4 * (slack + rounding) + 1e-6
+            if known.sum() < max(LEAST, MOST_KNOWN * len(known)):
                 continue
             factors = np.asarray(one.factors) ** powers[0]
             if two is not None:
                 factors = factors * np.asarray(two.factors) ** powers[1]
             if np.abs(np.abs(factors) - 1).max() < SLACK:
                 continue  # signs alone need no fitting
-            changed = numbers * factors
-            yield factors * float((changed @ second.numbers) / (changed @ changed)), max(slack, SLACK)
+            at = np.flatnonzero(told)[known]
+            changed = numbers[at] * factors[at]
+            factors = factors * float((changed @ second.numbers[at]) / (changed @ changed))
+            lost = np.flatnonzero(told)[~known]  # units whose numbers are all zero beside: no factor is known
+            factors[lost] = second.numbers[lost] / numbers[lost]
+            yield factors, max(slack, SLACK)
 
 
 def _by_value(first: np.ndarray, second: np.ndarray) -> Order | None:

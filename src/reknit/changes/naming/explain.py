@@ -113,7 +113,8 @@ def _exactly(before: Before, first: Facts, second: Facts, cells: Cells, *, nearl
                 continue
             holds |= cells.holds(moved, SLACK, WIDER)
         dropped = (b == 0) & (a != 0) & ~holds
-        if nearly and dropped.mean() < FEW:  # codes of zero that a number just misses
+        beyond = dropped if second.grid is None else dropped & (np.abs(moved) > second.grid.steps)
+        if nearly and beyond.mean() < FEW:  # codes of zero that a number just misses
             holds |= dropped
             dropped = np.zeros_like(dropped)
         if not (~dropped & (a != 0)).any() or share == 0.0 or not (holds | dropped).all():

@@ -88,6 +88,10 @@ def _judged(
         return None
     if low.rank > LOW * full and not (settled and size < SMALL):
         return None
+    if off and size < 100 * off:
+        return None  # what the way it was moved is off may be of low rank, too
+    if factors is not None and PER_OWN * _free(low.rank, b) > b.size:
+        return None
     if low.rank > LOW * changed_rows(first.numbers, b):
         return None  # rows that were left alone make a dense change of the others look like one of low rank
     exact = left <= EXACT
@@ -114,7 +118,7 @@ def _roundings_left(first: Facts, second: Facts, told: np.ndarray) -> Iterator[B
     low = find_low_rank(change, told)
     if low is not None:
         left = relative_to(np.where(told, change - low.part, 0.0), first.numbers)
-        yield from (each for each in befores(first, second, left) if each.rounded)
+        yield from (each for each in befores(first, second, left, 0.7) if each.rounded)
     elif second.numbers.size <= 1 << 15:
         left = relative_to(change, first.numbers)
         yield from (each for each in befores(first, second, left, 0.3) if each.rounded)
@@ -152,6 +156,12 @@ def _with_low_rank(a: np.ndarray, second: Facts, told: np.ndarray, kind: str) ->
     return (low, factors) if factors.scaled(APART) or factors.turned else None
 
 
+def _free(rank: int, b: np.ndarray) -> int:
+    """How many numbers a part of that rank and factors are free in."""
+    n, m = len(b), int(b[0].size)
+    return rank * (n + m - rank) + n + m
+
+
 def _narrow(b: np.ndarray) -> bool:
     return min(b.shape[0], b[0].size) <= NARROW and b.size <= NARROW * FEW_NUMBERS
 
@@ -163,7 +173,7 @@ def _of_every_rank(a: np.ndarray, b: np.ndarray, factors: Factors) -> tuple[LowR
     if relative(factors.on(a), b) > 0.5:
         return None
     for rank in range(1, min(n, m) // 2 + 1):
-        if PER_OWN * (rank * (n + m - rank) + n + m) > n * m:
+        if PER_OWN * _free(rank, b) > n * m:
             return None
         chosen, part = factors, np.zeros(b.shape)
         began = 0.0
