@@ -13,7 +13,7 @@ BENCHES = (
     *("wsm", "tree_ensembles", "representations", "laftr", "alike"),
     *("preflight", "published_merges", "mending_rules", "matched_channels", "matching_speed"),
     "streaming",
-    *("kinship_validity", "kinship_power"),
+    *("kinship_validity", "kinship_power", "family_tree"),
     "naming",
 )
 

@@ -9,6 +9,7 @@ GALLERY = Path(__file__).parent.parent / "gallery"
 PAGES = {
     "align_copy_or_training": ("align.html", "a shuffled fine-tune"),
     "merge_three_trainings": ("merge.html", "by activations, mended"),
+    "family_tree": ("families.html", "half.safetensors"),
     "path_layer_by_layer": ("layers.html", "Layer by layer"),
     "two_digit_nets": ("path.html", "Between two networks"),
 }

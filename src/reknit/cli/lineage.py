@@ -14,10 +14,14 @@ if TYPE_CHECKING:
     from reknit.kinship.relation import Relation
 
 CANNOT_SAY = 3
+MOST = 30
+"""Pairs that are told one by one; of more the trees, the JSON and the report speak."""
 
 
 def lineage(
-    files: Annotated[list[Path], typer.Argument(metavar="FILES...", help="Two or more checkpoints.")],
+    files: Annotated[
+        list[Path], typer.Argument(metavar="FILES...", help="Two or more checkpoints; one is enough with --db.")
+    ],
     *,
     like: Annotated[
         str | None,
@@ -41,6 +45,15 @@ def lineage(
     alpha: Annotated[
         float, typer.Option(metavar="P", help="A relation is settled below this p, corrected for all pairs.")
     ] = 0.001,
+    db: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="A DuckDB file that keeps what was found: one more file costs one round."),
+    ] = None,
+    nearest: Annotated[
+        int, typer.Option(metavar="N", help="Full comparisons that a file asks for; few files are all compared.")
+    ] = 12,
+    report: Annotated[Path | None, typer.Option(metavar="FILE.html", help="Draw it.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace what is there.")] = False,
     seed: Annotated[int, typer.Option(help="The same seed gives the same answer.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")] = False,
 ) -> int:
@@ -56,7 +69,11 @@ def lineage(
             unused=unused or (),
             vocab=vocab,
             alpha=alpha,
+            db=db,
+            nearest=nearest,
             seed=seed,
+            report=report,
+            force=force,
             progress=show.line,
         )
     if as_json:
@@ -67,10 +84,35 @@ def lineage(
 
 
 def _print(found: Lineage) -> None:
-    for number, relation in enumerate(found.relations):
+    if len(found.files) > 2:
+        _print_families(found)
+    told = found.relations if len(found.relations) <= MOST else found.related[:MOST]
+    for number, relation in enumerate(told):
         if number:
             typer.echo("")
         _print_pair(relation)
+
+
+def _print_families(found: Lineage) -> None:
+    """The trees, a file a line; and of many pairs only the settled ones are told one by one."""
+    from reknit.kinship.page import family_nodes
+    from reknit.kinship.relation import short_names
+
+    names = short_names(found.files)
+    typer.echo(f"{len(found.relations)} of {found.possible} pairs compared in full, {len(found.related)} settled")
+    for family in found.families:
+        nodes = family_nodes(family, names)
+        under: dict[int | None, list[int]] = {}
+        for place, node in enumerate(nodes):
+            under.setdefault(node.parent, []).append(place)
+        ahead = [(place, 0) for place in reversed(under.get(None, []))]
+        while ahead:
+            place, depth = ahead.pop()
+            node = nodes[place]
+            sign = "" if node.parent is None else "-> " if node.arrow else "-- "
+            typer.echo(f"{'   ' * depth}{sign}{node.label}  {node.note}".rstrip())
+            ahead += [(child, depth + 1) for child in reversed(under.get(place, []))]
+    typer.echo("")
 
 
 def _print_pair(relation: Relation) -> None:

@@ -23,6 +23,10 @@ BY_SHAPE = (
     "the first axis of a matrix holds its units and the second its inputs, and names tell tables and heads apart: no "
     "skeleton was given",
 )
+BY_NUMBERS = (
+    "a weight of one of them comes within 10^-4 of its counterpart, in units of their root mean square, with a "
+    "probability of at most 1/16 whatever the others are (for `same numbers` alone)",
+)
 BY_PANEL = (
     "the networks of the panel are independent of both files, of their architecture, and trained in the same way on "
     "such data",
@@ -58,6 +62,7 @@ def concluded(
     panel: Sides | None = None,
     log10_choices: float = 0.0,
     alpha: float = 0.001,
+    apart: tuple[float, float, int] = (1.0, 0.0, 0),
 ) -> Relation:
     """The relation of two files.
 
@@ -69,6 +74,7 @@ def concluded(
         panel: what a panel says; None without one.
         log10_choices: log10 of how many pairs of files and pairings of tensors could have been chosen: Bonferroni.
         alpha: below which p exact evidence settles a relation.
+        apart: distance, share of units moved, and of how many weights.
     """
     threshold = math.log10(alpha)
     exact_p = min(exact.log10_p + log10_choices, 0.0)
@@ -95,8 +101,14 @@ def concluded(
         exact.inherited,
         direction if label != "cannot say" else Direction("cannot say", None, "no relation is settled"),
         exact.voids,
-        (*ASSUMPTIONS, *(() if by_skeleton else BY_SHAPE), *(BY_PANEL if panel is not None else ())),
+        (
+            *ASSUMPTIONS,
+            *(() if by_skeleton else BY_SHAPE),
+            *(BY_NUMBERS if "same numbers" in exact.kinds else ()),
+            *(BY_PANEL if panel is not None else ()),
+        ),
         threshold,
+        *apart,
     )
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import itertools
-import math
+import functools
+import hashlib
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,15 +15,26 @@ import numpy as np
 from reknit import __version__
 from reknit.errors import UsageError
 from reknit.kinship import units_by_shape, units_by_skeleton
-from reknit.kinship.concluding import Sides, concluded
+from reknit.kinship.aligned import aligned
+from reknit.kinship.candidates import NEAREST
+from reknit.kinship.concluding import Sides
 from reknit.kinship.direction import direction
+from reknit.kinship.gathering import gather
 from reknit.kinship.named import State, in_common, in_slots, read_state
 from reknit.kinship.nameless import matched_by_content
+from reknit.kinship.pair_evidence import PairEvidence
 from reknit.kinship.panel import placed
 from reknit.kinship.relating import Exact, exact_evidence
 from reknit.kinship.relation import Relation
+from reknit.kinship.same_numbers import SameNumbers, same_numbers
+from reknit.kinship.store import Store
 from reknit.kinship.sweeps import Sweeps, sweeps
+from reknit.kinship.tree import Family, Link, family_trees
 from reknit.kinship.unused_tokens import Unused, unused_tables
+from reknit.match.pairs import check_free
+
+DRAWN = 1000
+"""Pairs among which tests whose null is drawn are run: among more, what they can say at most settles nothing."""
 
 
 @dataclass(frozen=True)
@@ -31,14 +42,20 @@ class Lineage:
     """What is said of files, pair by pair.
 
     Attributes:
-        files: as they were given.
-        relations: of every pair, in the order of the files.
+        files: as they were given; with a database all that it knows, in the order in which they came.
+        relations: of every pair that was compared in full, now or before, in the order of the files.
+        families: files whose relations are settled, and their trees; files are numbered as in ``files``.
+        compared: how many pairs were compared in full now.
+        possible: how many pairs there are: what p-values are corrected for.
         seconds: in all.
         run: options and version.
     """
 
     files: tuple[Path, ...]
     relations: tuple[Relation, ...]
+    families: tuple[Family, ...]
+    compared: int
+    possible: int
     seconds: float
     run: Mapping[str, Any] = field(repr=False)
 
@@ -56,10 +73,23 @@ class Lineage:
         """The object that ``--json`` prints."""
         return {
             "files": [str(each) for each in self.files],
+            "families": [each.as_json() for each in self.families],
+            "compared": self.compared,
+            "possible": self.possible,
             "relations": [each.as_json() for each in self.relations],
             "seconds": self.seconds,
             **self.run,
         }
+
+    def report(self, path: str | Path, *, force: bool = False) -> None:
+        """Draw it as one HTML page.
+
+        Raises:
+            OutputError: something is there and ``force`` is off, or it cannot be written.
+        """
+        from reknit.kinship.page import write_page
+
+        write_page(self, Path(path), force=force)
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,7 +122,11 @@ def lineage(
     unused: Sequence[str] = (),
     vocab: str | Path | None = None,
     alpha: float = 0.001,
+    db: str | Path | None = None,
+    nearest: int = NEAREST,
     seed: int = 0,
+    report: str | Path | None = None,
+    force: bool = False,
     progress: Callable[[str], None] | None = None,
 ) -> Lineage:
     """Test every pair of files for a shared initialisation or descent.
@@ -107,7 +141,13 @@ def lineage(
         unused: rows that were never trained, as ``TENSOR:FIRST-LAST`` or ``TENSOR:ROW``.
         vocab: a vocab.txt whose lines ``[unused0]``, ``[unused1]``, ... name such rows.
         alpha: a relation is settled by exact evidence below this p, corrected for the number of pairs.
-        seed: of the relabellings that are drawn, together with the numbers in the files.
+        db: a DuckDB file that keeps sketches and what was found: of files that it knows already only new ones are
+            compared with. One file is enough then.
+        nearest: full comparisons that a file asks for: with those whose sketches are most like its own. With no more
+            files than this every pair is compared.
+        seed: of sketches, and of the relabellings that are drawn, together with the numbers in the files.
+        report: where to draw it, as one HTML page.
+        force: replace what is there.
         progress: told what is being done.
 
     Raises:
@@ -116,20 +156,67 @@ def lineage(
         UsageError: options do not go together.
     """
     paths = tuple(map(Path, files))
-    _check(paths, tuple(map(Path, panel)), like, alpha)
+    _check(paths, tuple(map(Path, panel)), like, alpha, fewest=2 if db is None else 1)
+    if nearest < 1:
+        raise UsageError(f"{nearest} comparisons find nothing", "--nearest", "Give 1 or more")
+    if report is not None:
+        check_free(report, (*files, *panel), force=force)
     told, began = progress or (lambda _: None), time.perf_counter()
     told("reading")
     plan = _planned(like, input)
-    states = [read_state(path) for path in paths]
     pool = tuple(in_slots(read_state(path), plan.skeleton, path) for path in panel) if plan is not None else ()
-    pairs = list(itertools.combinations(range(len(paths)), 2))
-    kin = Kin(plan, pool, unused_tables(unused, vocab), seed, alpha, len(pairs))
-    relations = []
-    for number, (i, j) in enumerate(pairs):
-        told(f"pair {number + 1} of {len(pairs)}")
-        relations.append(related((paths[i], paths[j]), (states[i], states[j]), kin))
-    run = {"like": like, "panel": [str(each) for each in panel], "alpha": alpha, "seed": seed, "version": __version__}
-    return Lineage(paths, tuple(relations), time.perf_counter() - began, run)
+    with Store(db, seed) as store:
+        most = len(paths) + len(store.files())
+        kin = Kin(plan, pool, unused_tables(unused, vocab), seed, alpha, most * (most - 1) // 2)
+        options = _in_words(kin, like, input, [*map(str, unused), str(vocab)])
+        compare = functools.partial(compared, kin=kin)
+        found = gather(paths, store, compare, read_state, options=options, nearest=nearest, seed=seed, told=told)
+    possible = len(found.files) * (len(found.files) - 1) // 2
+    relations = {
+        pair: each.concluded((found.files[pair[0]], found.files[pair[1]]), pairs=max(possible, 1), alpha=alpha)
+        for pair, each in found.pairs.items()
+    }
+    run = {
+        "like": like,
+        "panel": [str(each) for each in panel],
+        "alpha": alpha,
+        "db": None if db is None else str(db),
+        "nearest": nearest,
+        "seed": seed,
+        "version": __version__,
+    }
+    whole = Lineage(
+        found.files,
+        tuple(relations.values()),
+        family_trees(len(found.files), [_link(pair, each) for pair, each in relations.items() if each.related]),
+        found.compared,
+        possible,
+        time.perf_counter() - began,
+        run,
+    )
+    if report is not None:
+        whole.report(report, force=force)
+    return whole
+
+
+def _link(pair: tuple[int, int], relation: Relation) -> Link:
+    first, second = pair
+    parent = None
+    if relation.direction.label == "decided":
+        parent = first if relation.direction.parent == relation.first else second
+    return Link(first, second, relation.distance, parent, relation.moved, max(relation.numbers, 1))
+
+
+def _in_words(kin: Kin, like: str | None, input_shape: str | None, unused: Sequence[str]) -> str:
+    """All that the evidence on a pair depends on besides its files."""
+    skeleton = "" if kin.plan is None else kin.plan.skeleton.name
+    panel = hashlib.sha256(b"".join(_bytes(state) for state in kin.panel)).hexdigest() if kin.panel else ""
+    drawn = kin.pairs <= DRAWN
+    return "\n".join((__version__, str(like), str(input_shape), skeleton, panel, *unused, f"{kin.seed} {drawn}"))
+
+
+def _bytes(state: State) -> bytes:
+    return b"".join(name.encode() + value.tobytes() for name, value in sorted(state.items()))
 
 
 def related(paths: tuple[Path, Path], states: tuple[State, State], kin: Kin) -> Relation:
@@ -138,17 +225,28 @@ def related(paths: tuple[Path, Path], states: tuple[State, State], kin: Kin) -> 
     Raises:
         InputError: one of them does not fit the skeleton, or rows named as unused are not there.
     """
+    return compared(paths, states, kin).concluded(paths, pairs=kin.pairs, alpha=kin.alpha)
+
+
+def compared(paths: tuple[Path, Path], states: tuple[State, State], kin: Kin) -> PairEvidence:
+    """What two files that have been read tell.
+
+    Raises:
+        InputError: one of them does not fit the skeleton, or rows named as unused are not there.
+    """
     a, b, log10_choices = _under_one_name(paths, states, kin)
-    exact = evidence(a, b, kin)
+    whole = aligned(a, b, None if kin.plan is None else kin.plan.skeleton)
+    exact = evidence(a, b, kin, same_numbers(whole))
     sides = _beside_panel(a, b, kin.plan, kin) if kin.plan is not None and kin.panel else None
-    return concluded(
-        paths,
+    return PairEvidence(
         exact,
-        direction(*paths, a, b),
-        by_skeleton=kin.plan is not None,
-        panel=sides,
-        log10_choices=log10_choices + math.log10(kin.pairs),
-        alpha=kin.alpha,
+        direction(*paths, a, b if whole.symmetry is None else whole.symmetry.apply(b)),
+        sides,
+        kin.plan is not None,
+        log10_choices,
+        whole.distance,
+        whole.moved,
+        whole.numbers,
     )
 
 
@@ -171,12 +269,19 @@ def _under_one_name(paths: tuple[Path, Path], states: tuple[State, State], kin: 
     return a, b, log10_choices
 
 
-def evidence(a: State, b: State, kin: Kin) -> Exact:
+def evidence(a: State, b: State, kin: Kin, same: SameNumbers | None = None) -> Exact:
     """The exact evidence on two networks under common names, and what could not be tested."""
     plan = kin.plan
     tables = units_by_shape.tables(a, b) if plan is None else units_by_skeleton.tables(plan, a, b)
     rows = {name: each for unused in kin.unused for name, each in unused.among(a, b).items()}
-    return exact_evidence(tables, by_skeleton=plan is not None, unused=rows, seed=kin.seed)
+    return exact_evidence(
+        tables,
+        by_skeleton=plan is not None,
+        unused=rows,
+        same=same,
+        draw=kin.pairs <= DRAWN,
+        seed=kin.seed,
+    )
 
 
 def _beside_panel(a: State, b: State, plan: units_by_skeleton.Plan, kin: Kin) -> Sides:
@@ -200,14 +305,14 @@ def _planned(like: str | None, input_shape: str | None) -> units_by_skeleton.Pla
     return units_by_skeleton.planned(trace(resolved.module, resolved.inputs, name=resolved.name))
 
 
-def _check(paths: Sequence[Path], panel: Sequence[Path], like: str | None, alpha: float) -> None:
+def _check(paths: Sequence[Path], panel: Sequence[Path], like: str | None, alpha: float, *, fewest: int) -> None:
     """Refuse what says nothing.
 
     Raises:
         UsageError: fewer than two files, a file twice, one of them in the panel, a panel without a skeleton, or a p
             that is none.
     """
-    if len(paths) < 2:
+    if len(paths) < fewest:
         raise UsageError("one file has no relations", "FILES", "Name two or more")
     whole = [path.resolve() for path in (*paths, *panel)]
     if len(set(whole)) < len(whole):

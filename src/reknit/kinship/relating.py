@@ -7,6 +7,7 @@
 | incoming Gram | cosines among units by what comes in | the units read: any permutation or rotation of them |
 | outgoing Gram | cosines among units by what goes out | the units written to: any permutation or rotation of them |
 | unused rows | rows of tables that were never trained | both at once |
+| same numbers | all weights, matched (``same_numbers``: it assumes more) | permutations and factors of everything |
 
 Within a kind the groups are combined by Fisher's method where a skeleton shows them to be independent
 (``units_by_skeleton``); without one fixed points by averaged e-values, the others by the better of two bounds for any
@@ -27,6 +28,7 @@ from reknit.kinship.linear_trace import linear_trace
 from reknit.kinship.mantel import gram, mantel, some
 from reknit.kinship.monte_carlo import Drawn
 from reknit.kinship.relation import Finding, Void
+from reknit.kinship.same_numbers import CHANCE, SameNumbers
 from reknit.kinship.unit_tables import Both, UnitTable, balanced
 from reknit.kinship.unused_rows import unused_rows
 from reknit.kinship.voids import IDENTITY
@@ -85,6 +87,8 @@ def exact_evidence(
     *,
     by_skeleton: bool,
     unused: Mapping[str, tuple[Both, Sequence[int]]] | None = None,
+    same: SameNumbers | None = None,
+    draw: bool = True,
     seed: int = 0,
 ) -> Exact:
     """Every test on every table, which is let go before the next one is asked for.
@@ -93,6 +97,8 @@ def exact_evidence(
         tables: of units that may change places in law, and what is left out.
         by_skeleton: whether they come from a skeleton's plan, so that tests of one kind on them are independent.
         unused: name of a table -> the table of A and of B, and the rows that were never trained.
+        same: the weights that agree.
+        draw: whether tests whose null is drawn are run; among thousands of pairs their floor says nothing.
         seed: of the coins, together with the numbers.
     """
     prepared, voids = [], []
@@ -104,9 +110,12 @@ def exact_evidence(
         prepared.append(_prepare(table.in_order(), seed))
         found += _matched(prepared[-1])
     found += [_unused(name, *given, seed) for name, given in (unused or {}).items()]
+    if same is not None and same.numbers:
+        found.append(_same(same))
     settled = bool(found) and bonferroni([each.log10_p for each in found]) < SETTLED
-    for each in prepared:
-        found += _relabelled(each, FEW if settled else MANY)
+    draws = FEW if settled else MANY
+    for each in prepared if draw else ():
+        found += _relabelled(each, draws)
     by_kind: dict[str, list[Finding]] = {}
     for finding in found:
         by_kind.setdefault(finding.test, []).append(finding)
@@ -147,6 +156,12 @@ def _grams(pairs: Sequence[Both], kept: np.ndarray) -> tuple[Both, ...]:
             gram(*(prepare(pair[1])[kept] for pair in pairs)),
         )
         for prepare in prepared
+    )
+
+
+def _same(same: SameNumbers) -> Finding:
+    return Finding(
+        "same numbers", "all", same.numbers, "exact", same.log10_p, None, same.agree, CHANCE * same.numbers, same.share
     )
 
 
@@ -202,7 +217,8 @@ def _inherited(findings: Sequence[Finding]) -> tuple[str, ...]:
     """Groups that reject by the procedure of Benjamini and Hochberg, by their smallest p times its own tests."""
     by_place: dict[str, list[float]] = {}
     for each in findings:
-        by_place.setdefault(each.where, []).append(each.log10_p)
+        if each.test != "same numbers":
+            by_place.setdefault(each.where, []).append(each.log10_p)
     own = {where: bonferroni(ps) for where, ps in by_place.items()}
     ranked = sorted(own.values())
     passed = [p for k, p in enumerate(ranked, 1) if p <= np.log10(FALSE_SHARE * k / len(ranked))]

@@ -26,8 +26,8 @@ class Finding:
     """One test.
 
     Attributes:
-        test: ``fixed points``, ``trace``, ``incoming Gram``, ``outgoing Gram``, ``unused rows``, ``stream relabelled``
-            or ``panel``.
+        test: ``fixed points``, ``trace``, ``incoming Gram``, ``outgoing Gram``, ``unused rows``, ``same numbers``,
+            ``stream relabelled`` or ``panel``.
         where: the group of units or the tensor; ``all`` for a test of the whole network.
         units: how many were relabelled, or the size of the panel.
         tier: ``exact``: valid in finite samples under ``Relation.assumptions``; ``calibrated``: by a panel.
@@ -118,6 +118,9 @@ class Relation:
         voids: what was not tested, and why.
         assumptions: what the p-value rests on, a sentence each.
         threshold: log10 of the p below which a relation counts as settled.
+        distance: modulo permutations and positive factors (``aligned``): 0 the same, about 1 unrelated.
+        moved: share of units that were not in place, of the arrangement in which they are nearest.
+        numbers: how many weights the distance is of.
     """
 
     first: Path
@@ -134,6 +137,9 @@ class Relation:
     voids: tuple[Void, ...]
     assumptions: tuple[str, ...]
     threshold: float
+    distance: float = 1.0
+    moved: float = 0.0
+    numbers: int = 0
 
     @property
     def related(self) -> bool:
@@ -149,6 +155,9 @@ class Relation:
             "log10_p": self.log10_p,
             "log10_e": self.log10_e,
             "effect": self.effect,
+            "distance": self.distance,
+            "moved": self.moved,
+            "numbers": self.numbers,
             "inherited": list(self.inherited),
             "direction": self.direction.as_json(),
             "kinds": dict(self.kinds),

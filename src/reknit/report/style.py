@@ -65,6 +65,8 @@ figcaption{font-size:.9375rem;color:var(--muted);border-top:1px solid var(--hair
 .line{fill:none;stroke:var(--accent);stroke-width:2;stroke-linejoin:round;stroke-linecap:round}
 .dot{fill:var(--accent);stroke:var(--surface);stroke-width:1.5}
 .bar{fill:var(--accent)}.bar.warn{fill:var(--failed)}
+.branch{fill:none;stroke:var(--muted);stroke-width:1.25}.branch.open{stroke-dasharray:3 3}
+.forest path:not(.branch){fill:var(--muted)}.forest svg{width:auto;max-width:100%}
 .slice{fill:transparent}.slice:hover{fill:var(--hover)}
 .cells{image-rendering:pixelated}
 .frame{fill:none;stroke:var(--hairline);stroke-width:1}
