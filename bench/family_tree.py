@@ -27,13 +27,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from reknit.changes.laundering.options import samples_for, setting_for
 from safetensors.numpy import save_file
 
 from bench.common import OUT, options, show
 from bench.merge_nets import kind_of, trained
 from reknit.changes.laundering.chain import run_chain
 from reknit.changes.laundering.layout import laid_out
+from reknit.changes.laundering.options import samples_for, setting_for
 from reknit.changes.laundering.registry import read_chain
 from reknit.changes.laundering.state import read_state
 from reknit.containers.safetensors_bytes import safetensors_bytes

@@ -151,5 +151,6 @@ def _claim(
         return f"whether {names} are related cannot be said: nothing in them could be tested"
     return (
         f"whether {names} are related cannot be said: no trace of a shared initialisation was found "
-        f"(p = {p_in_words(exact_p)}), which does not show that there is none, as units put into another order hide it"
+        f"(p = {p_in_words(exact_p)}), which does not show that there is none, as units put into another order hide "
+        "it; `reknit diff` names what makes one of the other, if it can be named"
     )
