@@ -28,7 +28,7 @@ def halved(state):
 
 @pytest.fixture
 def families(tmp_path):
-    """A root, its permuted copy, a child of that, the child in half precision, a copy of it; another root and its child."""
+    """A root, its permuted copy, a child of that, the same in half precision, a copy; another root and its child."""
     root = random_tensors(SKELETON, 1)
     copy = Symmetry.random(SKELETON, np.random.default_rng(1)).apply(root)
     child = noisy(copy, 0.2, 1)
