@@ -76,7 +76,8 @@ def test_zeros_and_coarse_grids_are_no_evidence():
     assert same_numbers(aligned(signs, signs)).numbers == 0
     sparse = rng.normal(size=(40, 40)) * (rng.random((40, 40)) < 0.5)
     other = rng.normal(size=(40, 40)) * (sparse != 0)
-    found = same_numbers(aligned({"w": sparse}, {"w": other}))
+    beside = {"v": np.zeros((40, 40))}
+    found = same_numbers(aligned({"w": sparse, **beside}, {"w": other, **beside}))
     assert found.log10_p == 0
     assert 0 < found.numbers < 1600 - np.count_nonzero(sparse == 0)  # rows were matched, and masks with them
 
@@ -108,3 +109,47 @@ def test_agreement_is_within_the_window():
     near, far = (Aligned({"w": x}, {"w": x + size * WINDOW}, 0.0, 0.0) for size in (0.5, 2.5))
     assert same_numbers(near).agree == 2500
     assert same_numbers(far).agree == 0
+
+
+def windowed_waves():
+    """Frames in, cosines and sines out, as a fixed front end computes a spectrum."""
+    waves = 2 * np.pi * np.outer(np.arange(65), np.arange(128)) / 128
+    return (np.concatenate([np.cos(waves), np.sin(waves[1:-1])]) * np.hanning(128))[:, None]
+
+
+def grid_of_sines():
+    """Places of a grid of 14 by 14, half of the columns for either axis."""
+    angles = np.arange(14)[:, None] / 10 ** np.arange(8)
+    waves = np.concatenate([np.sin(angles), np.cos(angles)], axis=1)
+    return np.concatenate([np.repeat(waves, 14, axis=0), np.tile(waves, (14, 1))], axis=1)
+
+
+def hippo():
+    roots = np.sqrt(2 * np.arange(64) + 1)
+    return -np.outer(roots, roots) * np.tri(64)
+
+
+@pytest.mark.parametrize("written", [windowed_waves, grid_of_sines, hippo])
+def test_numbers_that_were_written_are_no_evidence_beside_independent_networks(written):
+    a, b = (
+        {"1": rng.normal(size=(64, 32)), "2": rng.normal(size=(16, 64))} for rng in map(np.random.default_rng, (0, 1))
+    )
+    a, b = ({**net, "front.kernel": written()} for net in (a, b))
+    found = aligned(a, b)
+    assert "front.kernel" in found.left_out
+    assert same_numbers(found).log10_p == 0
+
+
+@pytest.mark.parametrize("shapes", [{"weight": (100, 300)}, {"a.weight": (20, 300), "b.weight": (30, 300)}])
+def test_networks_without_hidden_units_may_meet_in_one_optimum(shapes):
+    rng = np.random.default_rng(0)
+    best = {name: rng.normal(size=shape) for name, shape in shapes.items()}
+    found = aligned(best, {name: value + 1e-7 * rng.normal(size=value.shape) for name, value in best.items()})
+    assert found.left_out.keys() == shapes.keys()
+    assert same_numbers(found).numbers == 0
+
+
+def test_without_hidden_units_a_skeleton_leaves_nothing_to_agree():
+    skeleton = traced("mlp:sizes=60-40")[1]
+    state = random_tensors(skeleton, 0)
+    assert same_numbers(aligned(state, state, skeleton)).numbers == 0

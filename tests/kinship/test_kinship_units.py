@@ -14,7 +14,16 @@ from reknit.kinship import units_by_shape, units_by_skeleton
 from reknit.kinship.fixed_points import fixed_points
 from reknit.kinship.relation import Void
 from reknit.kinship.unit_tables import UnitTable, balanced
-from reknit.kinship.voids import from_name, near_identity, same_units_twice, units_sorted, written_table
+from reknit.kinship.voids import (
+    FOLLOWING,
+    NEIGHBOURS,
+    from_name,
+    in_sequence,
+    near_identity,
+    same_units_twice,
+    units_sorted,
+    written_table,
+)
 from reknit.skeleton.symmetry import Permutation, Symmetry
 from reknit.skeleton.trace import trace
 from strategies import seeds
@@ -211,3 +220,48 @@ def test_units_are_called_sorted_if_those_of_both_networks_are(seed):
 )
 def test_names_tell_what_is_not_free(name, reason):
     assert from_name(name) == reason
+
+
+def shifted(rng):
+    return np.roll(np.eye(64), 1, axis=1) + 0.01 * rng.normal(size=(64, 64))
+
+
+def oblong(rng):
+    return np.eye(64, 48) + 0.01 * rng.normal(size=(64, 48))
+
+
+def in_blocks(rng):
+    """Gates, candidates and outputs in one matrix, each about a mean of its own."""
+    return np.repeat([0.1, 0, -0.1], 64)[:, None] + rng.normal(size=(192, 64)) / 8
+
+
+def waves(rng):
+    return np.sin(np.outer(np.arange(64), 1 / 10 ** np.linspace(0, 4, 32))) + 0.02 * rng.normal(size=(64, 32))
+
+
+@pytest.mark.parametrize("drawn_by", [shifted, oblong, in_blocks, waves])
+def test_rows_whose_order_means_something_are_left_out(drawn_by):
+    a, b = ({"w": drawn_by(rng), "last": rng.normal(size=(10, 64))} for rng in map(np.random.default_rng, (0, 1)))
+    a, b = ({**net, "next": np.random.default_rng(k).normal(size=(64, len(net["w"])))} for k, net in enumerate((a, b)))
+    tested, left_out = parted(units_by_shape.tables(a, b))
+    assert "rows of w" in {void.where for void in left_out}
+    assert "rows of w" not in {table.name for table in tested}
+
+
+@settings(max_examples=20)
+@given(seeds, st.integers(2, 80), st.integers(2, 40))
+def test_drawn_rows_are_in_no_sequence(seed, rows, columns):
+    assert in_sequence(np.random.default_rng(seed).standard_t(3, size=(rows, columns))) == ""
+
+
+def test_a_skeleton_leaves_out_units_in_sequence():
+    like = "mlp:sizes=48-64-10"
+    a, b = (random_tensors(traced(like)[1], seed) for seed in (0, 1))
+    key = next(key for key, value in a.items() if value.shape == (64, 48))
+    band = np.exp(-((np.linspace(0, 47, 64)[:, None] - (np.arange(48) + 5) % 48) ** 2) / 8)
+    drawn = [net[key] / net[key].std() + 4 * band for net in (a, b)]
+    alike = [each / np.linalg.norm(each, axis=1, keepdims=True) for each in drawn]
+    a, b = ({**net, key: each.astype(np.float32)} for net, each in zip((a, b), alike, strict=True))
+    tested, left_out = tables_of(like, a, b)
+    assert not tested
+    assert {NEIGHBOURS, FOLLOWING} & {void.reason for void in left_out}

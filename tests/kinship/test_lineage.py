@@ -282,6 +282,16 @@ def test_unused_tokens_are_read_off_a_vocabulary(tmp_path, capsys):
         assert 10 ** found["unused rows"]["log10_p"] == pytest.approx(1 / 720)
 
 
+def test_the_page_does_not_overwrite_the_database(files, tmp_path):
+    known = tmp_path / "kin.duckdb"
+    both = [files["parent"], files["child"]]
+    lineage(both, db=known)
+    before = known.read_bytes()
+    with pytest.raises(UsageError, match="one of the inputs"):
+        lineage(both, db=known, report=known, force=True)
+    assert known.read_bytes() == before
+
+
 def test_refusals_are_one_sentence(files, tmp_path):
     parent, child = files["parent"], files["child"]
     with pytest.raises(UsageError, match=r"FILES: one file has no relations\. Name two or more\."):
@@ -323,3 +333,22 @@ def test_a_published_root_and_its_child_are_kin_and_nobody_guesses_which_came_fi
     assert (relation.label, relation.direction.label) == ("exact", "cannot say")
     assert relation.log10_p < -900
     assert relation.claim.startswith("bert_pretrained/pytorch_model.bin and bert_ft/pytorch_model.bin share")
+
+
+def test_a_shared_frozen_table_is_not_told_as_a_whole_network(tmp_path):
+    table = np.random.default_rng(0).normal(size=(200, 32))
+    for seed in (1, 2):
+        rng = np.random.default_rng(seed)
+        shapes = {"a.weight": (64, 32), "b.weight": (64, 64), "c.weight": (10, 64)}
+        layers = {name: rng.normal(size=shape) for name, shape in shapes.items()}
+        save(tmp_path / f"{seed}.safetensors", {"embed.weight": table, **layers})
+    (relation,) = lineage([tmp_path / "1.safetensors", tmp_path / "2.safetensors"]).relations
+    assert relation.inherited == ("columns of embed.weight",)
+    assert "columns of embed.weight alone" in relation.claim
+    assert "nothing is claimed of the rest" in relation.claim
+
+
+def test_a_child_whole_is_told_as_one(files):
+    (relation,) = lineage([files["parent"], files["child"]], like=LIKE).relations
+    assert relation.related
+    assert "alone" not in relation.claim

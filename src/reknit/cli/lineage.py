@@ -40,7 +40,7 @@ def lineage(
         typer.Option(metavar="TENSOR:ROWS", help="Rows that were never trained: embeddings.weight:1-10."),
     ] = None,
     vocab: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="A vocab.txt that names such rows: [unused0], ...")
+        Path | None, typer.Option(metavar="FILE", help="A vocab.txt that names such rows: \\[unused0], ...")
     ] = None,
     alpha: Annotated[
         float, typer.Option(metavar="P", help="A relation is settled below this p, corrected for all pairs.")

@@ -8,12 +8,14 @@ arrangements that are as good the one that moves nothing is kept.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from scipy.special import gammaln
 
 from reknit.kinship.unit_tables import balanced
+from reknit.kinship.units_by_shape import is_read, is_written
+from reknit.kinship.voids import from_name, in_sequence, written_table
 from reknit.match.weight_matching import match_weights
 from reknit.skeleton.skeleton import Skeleton
 from reknit.skeleton.symmetry import Permutation, Symmetry
@@ -22,6 +24,10 @@ from reknit.solvers.assignment import best_matching
 State = Mapping[str, np.ndarray]
 LEVELS = 256
 """Magnitudes; a grid of 8 bits has 128, zero included."""
+WRITTEN = 0.1
+"""By how much the cosine of neighbours stands out in windows, filter banks and grids of positions."""
+COARSE = "few different numbers, which agree by chance (for `same numbers`)"
+UNHIDDEN = "neither reads nor feeds hidden units: training may lead to one optimum from everywhere (for `same numbers`)"
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,7 +40,7 @@ class Aligned:
         moved: share of units of B that were not in place.
         ln_arrangements: logarithm of the number of arrangements that were to choose from.
         symmetry: that brought B's units into A's order; None where nothing moved, or no skeleton was given.
-        coarse: names of matrices that hold few different numbers in either network, on a grid of few bits.
+        left_out: names of matrices whose numbers may agree in independent networks -> why.
     """
 
     left: State
@@ -42,7 +48,7 @@ class Aligned:
     moved: float
     ln_arrangements: float
     symmetry: Symmetry | None = None
-    coarse: frozenset[str] = frozenset()
+    left_out: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def numbers(self) -> int:
@@ -69,10 +75,39 @@ def aligned(a: State, b: State, skeleton: Skeleton | None = None) -> Aligned:
     """
     names = [name for name in a if _counts(a[name]) and name in b and b[name].shape == a[name].shape]
     left, right = ({name: _balanced(state[name]) for name in names} for state in (a, b))
-    coarse = frozenset(name for name in names if min(_different(a[name]), _different(b[name])) < LEVELS)
+    left_out = _left_out({name: (a[name], b[name]) for name in names}, skeleton)
     if skeleton is not None and left.keys() == {slot.key for slot in skeleton.slots if len(slot.shape) > 1}:
-        return replace(_by_groups(skeleton, left, right), coarse=coarse)
-    return replace(_by_tensors(left, right), coarse=coarse)
+        return replace(_by_groups(skeleton, left, right), left_out=left_out)
+    return replace(_by_tensors(left, right), left_out=left_out)
+
+
+def _left_out(both: Mapping[str, tuple[np.ndarray, np.ndarray]], skeleton: Skeleton | None) -> dict[str, str]:
+    """Matrices whose numbers agree in independent networks, too: coarse, written, or of a convex problem."""
+    shapes = {name: x.shape for name, (x, _) in both.items()}
+    if skeleton is None:
+        hidden = {name for name in shapes if is_read(name, shapes) or is_written(name, shapes) or from_name(name)}
+    else:
+        hidden = {member.slot for group in skeleton.groups if not group.fixed for member in group.members}
+    found = {}
+    for name, (x, y) in both.items():
+        written = _written(x)
+        if name not in hidden:
+            found[name] = UNHIDDEN
+        elif min(_different(x), _different(y)) < LEVELS:
+            found[name] = COARSE
+        elif written and _written(y):
+            found[name] = written
+    return found
+
+
+def _written(value: np.ndarray) -> str:
+    """Whether a matrix looks written rather than drawn, along either axis."""
+    for axis in (0, 1):
+        rows = np.moveaxis(np.asarray(value, dtype=np.float64), axis, 0).reshape(value.shape[axis], -1)
+        reason = written_table(rows) or in_sequence(rows, least=WRITTEN)
+        if reason:
+            return reason
+    return ""
 
 
 def _different(value: np.ndarray) -> int:

@@ -138,7 +138,7 @@ def _claim(
         return (
             f"{names} share an initialisation or descend one from the other, or both from a third: had they been "
             f"initialised independently, evidence as strong would come up with a probability of at most "
-            f"{p_in_words(exact_p)}"
+            f"{p_in_words(exact_p)}{_where(exact)}"
         )
     if label == "calibrated" and panel is not None:
         size = len(panel.first.panel)
@@ -153,4 +153,17 @@ def _claim(
         f"whether {names} are related cannot be said: no trace of a shared initialisation was found "
         f"(p = {p_in_words(exact_p)}), which does not show that there is none, as units put into another order hide "
         "it; `reknit diff` names what makes one of the other, if it can be named"
+    )
+
+
+def _where(exact: Exact) -> str:
+    """Where the evidence lies, if most of what was tested has none: a part taken over is no network taken over."""
+    tested = {each.where for each in exact.findings if each.where != "all"}
+    if not exact.inherited or 2 * len(exact.inherited) >= len(tested):
+        return ""
+    named = ", ".join(exact.inherited[:3]) + (" and others" if len(exact.inherited) > 3 else "")
+    return (
+        f"; the trace is in {named} alone, {len(exact.inherited)} of {len(tested)} groups of "
+        "units tested: a part that both took over from one place, such as a frozen table, leaves it too, and "
+        "nothing is claimed of the rest"
     )

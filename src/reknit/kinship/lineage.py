@@ -6,7 +6,7 @@ import functools
 import hashlib
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ from reknit.kinship.nameless import matched_by_content
 from reknit.kinship.pair_evidence import PairEvidence
 from reknit.kinship.panel import placed
 from reknit.kinship.relating import Exact, exact_evidence
-from reknit.kinship.relation import Relation
+from reknit.kinship.relation import Relation, Void
 from reknit.kinship.same_numbers import SameNumbers, same_numbers
 from reknit.kinship.store import Store
 from reknit.kinship.sweeps import Sweeps, sweeps
@@ -160,7 +160,7 @@ def lineage(
     if nearest < 1:
         raise UsageError(f"{nearest} comparisons find nothing", "--nearest", "Give 1 or more")
     if report is not None:
-        check_free(report, (*files, *panel), force=force)
+        check_free(report, (*files, *panel, db, vocab), force=force)
     told, began = progress or (lambda _: None), time.perf_counter()
     told("reading")
     plan = _planned(like, input)
@@ -237,6 +237,7 @@ def compared(paths: tuple[Path, Path], states: tuple[State, State], kin: Kin) ->
     a, b, log10_choices = _under_one_name(paths, states, kin)
     whole = aligned(a, b, None if kin.plan is None else kin.plan.skeleton)
     exact = evidence(a, b, kin, same_numbers(whole))
+    exact = replace(exact, voids=(*exact.voids, *(Void(name, reason) for name, reason in whole.left_out.items())))
     sides = _beside_panel(a, b, kin.plan, kin) if kin.plan is not None and kin.panel else None
     return PairEvidence(
         exact,

@@ -7,9 +7,10 @@ weights that agree so in one of M arrangements, by the union bound over arrangem
 
     P <= M * C(n, k) * CHANCE^k
 
-Weights that are 0 in either network are left out, and matrices on a grid of few levels: those agree by chance more
-often. A network with no hidden units, or one trained to the only minimum there is, breaks the assumption; copies with
-the slightest training behind them do not agree and are not found this way.
+Weights that are 0 in either network are left out, and matrices that agree in independent networks, too
+(``Aligned.left_out``): on a grid of few levels, written rather than drawn (sines, windows, filter banks), or with no
+hidden units at either end, as where training leads to the only minimum there is. Copies with the slightest training
+behind them do not agree and are not found this way.
 """
 
 from __future__ import annotations
@@ -49,7 +50,7 @@ def same_numbers(found: Aligned) -> SameNumbers:
     """How many weights of two networks in one basis agree, and how improbable that is."""
     agree = numbers = 0
     for key, x in found.left.items():
-        if key in found.coarse:
+        if key in found.left_out:
             continue
         y = found.right[key]
         held = (x != 0) & (y != 0)

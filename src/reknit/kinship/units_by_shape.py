@@ -21,7 +21,15 @@ import numpy as np
 
 from reknit.kinship.relation import Void
 from reknit.kinship.unit_tables import Both, UnitTable, balanced
-from reknit.kinship.voids import TABLE, from_name, near_identity, same_units_twice, units_sorted, written_table
+from reknit.kinship.voids import (
+    TABLE,
+    from_name,
+    in_sequence,
+    near_identity,
+    same_units_twice,
+    units_sorted,
+    written_table,
+)
 
 State = Mapping[str, np.ndarray]
 OUTPUT = "may be the network's output"
@@ -38,9 +46,9 @@ def tables(a: State, b: State) -> Iterator[UnitTable | Void]:
     """
     shapes = {name: x.shape for name, x in a.items() if x.ndim > 1 and name in b and b[name].shape == x.shape}
     known = {name: from_name(name) for name in shapes}
-    unread = {name for name in shapes if not _is_read(name, shapes)}
+    unread = {name for name in shapes if not is_read(name, shapes)}
     looked_up = {name for name, reason in known.items() if reason == TABLE}
-    unwritten = {name for name in shapes if not _is_written(name, shapes)} - looked_up
+    unwritten = {name for name in shapes if not is_written(name, shapes)} - looked_up
     for name in shapes:
         wrong = _wrong_numbers(a[name]) or _wrong_numbers(b[name])
         rows = known[name] or wrong or (OUTPUT if name in unread else "" if unread else UNKNOWN.format("output"))
@@ -51,7 +59,7 @@ def tables(a: State, b: State) -> Iterator[UnitTable | Void]:
         yield _axis(f"columns of {name}", columns, (a[name], b[name]), 1, matched=name in looked_up)
 
 
-def _is_read(name: str, shapes: Mapping[str, tuple[int, ...]]) -> bool:
+def is_read(name: str, shapes: Mapping[str, tuple[int, ...]]) -> bool:
     """Whether another tensor has as many inputs as this one has units; those of a kernel may be flattened."""
     size = shapes[name][0]
     kernel = len(shapes[name]) > 2
@@ -61,13 +69,13 @@ def _is_read(name: str, shapes: Mapping[str, tuple[int, ...]]) -> bool:
     )
 
 
-def _is_written(name: str, shapes: Mapping[str, tuple[int, ...]]) -> bool:
+def is_written(name: str, shapes: Mapping[str, tuple[int, ...]]) -> bool:
     """Whether another tensor has as many units as this one has inputs."""
     return any(other != name and shape[0] == shapes[name][1] for other, shape in shapes.items())
 
 
 def _wrong_numbers(tensor: np.ndarray) -> str:
-    return written_table(tensor) or same_units_twice(tensor) if tensor.ndim == 2 else near_identity(tensor)
+    return (written_table(tensor) or same_units_twice(tensor) if tensor.ndim == 2 else "") or near_identity(tensor)
 
 
 def _axis(where: str, reason: str, tensors: Both, axis: int, *, matched: bool = False) -> UnitTable | Void:
@@ -77,6 +85,7 @@ def _axis(where: str, reason: str, tensors: Both, axis: int, *, matched: bool = 
     first, second = (_along(tensor, axis) for tensor in tensors)
     mark = ("norm of the weights", np.linalg.norm(first, axis=1), np.linalg.norm(second, axis=1))
     reason = "fewer than three units" if len(first) < 3 else units_sorted([mark])
+    reason = reason or (in_sequence(first) and in_sequence(second))
     if reason:
         return Void(where, reason)
     both = (balanced(first), balanced(second)) if axis == 0 or matched else None

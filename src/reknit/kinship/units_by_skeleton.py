@@ -20,7 +20,7 @@ import numpy as np
 
 from reknit.kinship.relation import Void
 from reknit.kinship.unit_tables import Both, UnitTable, side_by_side
-from reknit.kinship.voids import near_identity, units_sorted, written_table
+from reknit.kinship.voids import in_sequence, near_identity, units_sorted, written_table
 from reknit.skeleton.positions import positions_of
 from reknit.skeleton.skeleton import Group, Member, Skeleton
 
@@ -89,8 +89,14 @@ def tables(plan: Plan, a: State, b: State) -> Iterator[UnitTable | Void]:
         usable = [m for m in group.members if m.slot in a and m.slot in b and m.slot not in left_out]
         table = _table(group, plan.matched[group.name], usable, plan.skeleton, a, b)
         if table is not None:
-            reason = units_sorted(table.marks)
+            reason = units_sorted(table.marks) or _in_sequence(table)
             yield Void(group.name, reason) if reason else table
+
+
+def _in_sequence(table: UnitTable) -> str:
+    """Why the order of the units means something in both networks; one in which it does not is enough."""
+    sides = [[in_sequence(pair[side]) for pair in (*table.incoming, *table.outgoing)] for side in (0, 1)]
+    return next((reason for reason in sides[0] if reason), "") if any(sides[1]) else ""
 
 
 def _wrong_numbers(first: np.ndarray, second: np.ndarray) -> str:

@@ -8,6 +8,7 @@ The exact tests ask that the law of one of the two networks is the same for ever
 - rows and columns of one matrix run over the same units (recurrent matrices, a stream mixed with itself);
 - a table was not drawn but written: one-hot rows, sines of positions;
 - a matrix was drawn around an identity: then its rows are tied to its columns;
+- neighbours are alike (sines, filter banks, fused blocks), or units follow what they read along a shifted diagonal;
 - someone sorted the units, by norm or bias: then the order is a function of the weights. One network whose units were
   sorted does no harm, if those of the other were not: the law of that one is enough.
 
@@ -26,7 +27,13 @@ from scipy.stats import rankdata
 SORTED_Z = 5.0
 """In standard deviations of a rank correlation of unit numbers and marks: 6e-7 by chance."""
 DIAGONAL_Z = 6.0
+_PAIRS, _ORDERS = 4096, 99
 IDENTITY = "its diagonal stands out, as if drawn around an identity"
+
+NEIGHBOURS = "neighbouring units are alike: their order means something"
+FOLLOWING = "units follow, in their order, the places of what they read"
+SEQUENCE_Z, LEAST_ALIKE = 6.0, 0.01
+"""Deviations, and cosines, by which neighbours have to be more alike than others, or less."""
 
 TABLE = "a table that is looked up"
 LOOKED_UP = re.compile(r"embed|(^|[._])(wte|wpe|token|position|vocab|tok)([._]|$)", re.IGNORECASE)
@@ -109,6 +116,36 @@ def same_units_twice(matrix: Float[np.ndarray, "n n"]) -> str:
     if abs(alike) > DIAGONAL_Z / len(upper[0]) ** 0.5:
         return "it resembles its transpose: rows and columns may run over the same units"
     return ""
+
+
+def in_sequence(rows: Float[np.ndarray, "units features"], *, least: float = LEAST_ALIKE) -> str:
+    """Whether the order of units means something: neighbours are more alike than others, or follow what they read.
+
+    Args:
+        rows: a unit a row.
+        least: by how much the mean cosine of neighbours has to stand out.
+
+    >>> in_sequence(np.sin(np.outer(np.arange(1, 33), np.arange(1, 9)) / 9))
+    'neighbouring units are alike: their order means something'
+    """
+    if len(rows) < 8 or rows.shape[1] < 2:
+        return ""
+    norms = np.linalg.norm(rows, axis=1, keepdims=True)
+    held = np.asarray(rows / np.where(norms > 0, norms, 1.0))
+    rng = np.random.default_rng(0)  # pairs that the numbers did not choose
+    first = rng.integers(len(rows), size=_PAIRS)
+    second = (first + rng.integers(1, len(rows), size=_PAIRS)) % len(rows)
+    near, any_two = ((held[i] * held[j]).sum(1) for i, j in ((slice(-1), slice(1, None)), (first, second)))
+    away = abs(near.mean() - any_two.mean())
+    if away > max(least, SEQUENCE_Z * any_two.std() * (1 / len(near) + 1 / _PAIRS) ** 0.5):
+        return NEIGHBOURS
+    orders = np.array([np.arange(len(rows)), *(rng.permutation(len(rows)) for _ in range(_ORDERS))], dtype=np.float64)
+    drawn = np.abs(orders[:, first] - orders[:, second]) @ (any_two - any_two.mean()) / _PAIRS
+    if least <= LEAST_ALIKE and abs(drawn[0]) > SEQUENCE_Z * drawn[1:].std() + 1e-9 * len(rows):
+        return NEIGHBOURS
+    squares = np.square(held)
+    centres = squares @ np.arange(rows.shape[1]) / np.where(norms[:, 0] > 0, 1.0, np.inf)
+    return FOLLOWING if _is_sorted(centres) else ""
 
 
 def units_sorted(marks: Iterable[tuple[str, np.ndarray, np.ndarray]]) -> str:
