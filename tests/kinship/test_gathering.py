@@ -121,8 +121,10 @@ def test_a_file_that_moved_is_known_and_one_that_is_gone_is_said(families, tmp_p
     found = lineage([moved], like=LIKE, db=db)
     assert (len(found.files), found.compared) == (2, 0)
     families[1].unlink()
-    with pytest.raises(InputError, match=r"b1\.safetensors: was sketched and is gone\. Bring it back"):
-        lineage([families[2]], like=LIKE, db=db)
+    found = lineage([families[2]], like=LIKE, db=db)
+    assert [path.name for path in found.left_out] == ["b1.safetensors"]
+    assert "b1.safetensors: was sketched and is gone. Bring it back" in found.left_out[families[1]]
+    assert found.compared == 1
 
 
 def test_few_comparisons_find_the_families_too(families):
@@ -171,3 +173,30 @@ def test_strangers_are_undecided(tmp_path, capsys):
     paths = [save(tmp_path / f"{k}.safetensors", random_tensors(SKELETON, k)) for k in range(3)]
     assert main(["lineage", *map(str, paths), "--like", LIKE]) == 3
     assert "0 settled" in capsys.readouterr().out
+
+
+def test_files_that_do_not_fit_are_left_out_of_many_and_said(families, tmp_path, capsys):
+    good = [families[0], families[3], families[4]]
+    endless = {key: np.full_like(value, np.inf) for key, value in random_tensors(SKELETON, 1).items()}
+    bad = [
+        save(tmp_path / "endless.safetensors", endless),
+        save(tmp_path / "other.safetensors", {"w": np.ones((3, 4), dtype=np.float32)}),
+        tmp_path / "torn.safetensors",
+    ]
+    bad[2].write_bytes(b"torn")
+    known, page = tmp_path / "kin.duckdb", tmp_path / "kin.html"
+    for _ in range(2):
+        found = lineage([bad[0], *good, *bad[1:]], like=LIKE, db=known, report=page, force=True)
+        assert set(found.left_out) == set(bad)
+        assert len(found.relations) == 3
+    assert "torn.safetensors" in page.read_text()
+    assert main(["lineage", *map(str, [*good, *bad]), "--like", LIKE]) == 0
+    assert capsys.readouterr().out.count("left out: ") == 3
+    assert main(["lineage", *map(str, [*good, *bad]), "--like", LIKE, "--json"]) == 0
+    assert set(json.loads(capsys.readouterr().out)["left_out"]) == set(map(str, bad))
+
+
+def test_where_nothing_can_be_compared_the_first_error_is_raised(families, tmp_path):
+    other = save(tmp_path / "other.safetensors", {"w": np.ones((3, 4), dtype=np.float32)})
+    with pytest.raises(InputError, match="no tensor has the name and shape"):
+        lineage([families[0], other], like=LIKE)

@@ -86,6 +86,8 @@ def lineage(
 def _print(found: Lineage) -> None:
     if len(found.files) > 2:
         _print_families(found)
+    for reason in found.left_out.values():
+        typer.echo(f"left out: {reason}")
     told = found.relations if len(found.relations) <= MOST else found.related[:MOST]
     for number, relation in enumerate(told):
         if number:

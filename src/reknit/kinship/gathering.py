@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -31,11 +31,13 @@ class Gathered:
         files: all that are known, in the order in which they came.
         pairs: pairs of places in ``files`` -> evidence, of all that were compared in full now or before.
         compared: how many were compared in full now.
+        left_out: files that could not be read or compared -> why.
     """
 
     files: tuple[Path, ...]
     pairs: Mapping[Pair, PairEvidence]
     compared: int
+    left_out: Mapping[Path, InputError] = field(default_factory=dict)
 
 
 def gather(
@@ -62,16 +64,17 @@ def gather(
         told: what is being done.
 
     Raises:
-        ContainerError: a file cannot be read.
-        InputError: a file that is to be compared is not where it was.
+        InputError: nothing can be compared, because of the first file that cannot be read, does not fit or is not
+            where it was. Where others can be, such files are left out.
     """
     new = []
+    left_out: dict[Path, InputError] = {}
     for number, path in enumerate(files):
         told(f"sketch {number + 1} of {len(files)}")
-        stored = read_tensors(path)
-        digest = stored.sha256
-        known = store.find(digest, path)
-        new.append(store.add(digest, path, sketch(_named(stored), seed) if known is None else ()))
+        try:
+            new.append(_known(store, path, seed))
+        except InputError as error:
+            left_out[path] = error
     known_files, sketches = store.files(), store.sketches()
     places = {number: place for place, number in enumerate(known_files)}
     paths = [Path(each) for each in known_files.values()]
@@ -80,14 +83,48 @@ def gather(
     found = {(places[a], places[b]): kept for (a, b), kept in store.relations(options).items()}
     missing = [pair for pair in wanted if pair not in found]
     numbers_of = _Held(read, paths)
+    done = 0
     for count, (a, b) in enumerate(missing):
         told(f"pair {count + 1} of {len(missing)}")
         both = (paths[a], paths[b])
-        kept = compare(both, (numbers_of(a), numbers_of(b))).as_json(both)
+        if not left_out.keys().isdisjoint(both):
+            continue
+        try:
+            kept = compare(both, (numbers_of(a), numbers_of(b))).as_json(both)
+        except InputError as error:
+            left_out[_blamed(error, both)] = error
+            continue
         store.keep((numbers[a], numbers[b]), options, kept)
         found[a, b] = kept
+        done += 1
+    if left_out and not found:
+        raise next(iter(left_out.values()))
     pairs = {(a, b): from_json(found[a, b], (paths[a], paths[b])) for a, b in sorted(found)}
-    return Gathered(tuple(paths), pairs, len(missing))
+    return Gathered(tuple(paths), pairs, done, left_out)
+
+
+def _known(store: Store, path: Path, seed: int) -> int:
+    """The number of a file in the store, with its sketch there.
+
+    Raises:
+        ContainerError: it cannot be read.
+    """
+    stored = read_tensors(path)
+    digest = stored.sha256
+    known = store.find(digest, path)
+    return store.add(digest, path, sketch(_named(stored), seed) if known is None else ())
+
+
+def _blamed(error: InputError, both: tuple[Path, Path]) -> Path:
+    """The file that an error speaks of.
+
+    Raises:
+        InputError: it speaks of neither: an option is wrong.
+    """
+    for path in both:
+        if error.where == str(path):
+            return path
+    raise error
 
 
 def _named(stored: Tensors) -> Iterator[tuple[str, np.ndarray]]:

@@ -47,6 +47,7 @@ class Lineage:
         families: files whose relations are settled, and their trees; files are numbered as in ``files``.
         compared: how many pairs were compared in full now.
         possible: how many pairs there are: what p-values are corrected for.
+        left_out: files that could not be read or do not fit the skeleton -> why, in one sentence.
         seconds: in all.
         run: options and version.
     """
@@ -56,6 +57,7 @@ class Lineage:
     families: tuple[Family, ...]
     compared: int
     possible: int
+    left_out: Mapping[Path, str]
     seconds: float
     run: Mapping[str, Any] = field(repr=False)
 
@@ -76,6 +78,7 @@ class Lineage:
             "families": [each.as_json() for each in self.families],
             "compared": self.compared,
             "possible": self.possible,
+            "left_out": {str(path): reason for path, reason in self.left_out.items()},
             "relations": [each.as_json() for each in self.relations],
             "seconds": self.seconds,
             **self.run,
@@ -151,8 +154,8 @@ def lineage(
         progress: told what is being done.
 
     Raises:
-        ContainerError: a file cannot be read.
-        InputError: a file or the skeleton cannot be used.
+        InputError: the skeleton cannot be used, or no two files can be compared; of many, those that cannot be are
+            left out.
         UsageError: options do not go together.
     """
     paths = tuple(map(Path, files))
@@ -191,6 +194,7 @@ def lineage(
         family_trees(len(found.files), [_link(pair, each) for pair, each in relations.items() if each.related]),
         found.compared,
         possible,
+        {path: str(error) for path, error in found.left_out.items()},
         time.perf_counter() - began,
         run,
     )

@@ -37,6 +37,8 @@ def page(found: Lineage) -> str:
     ]
     top = el("div", el("h1", "Which of these come from which"), facts(items), class_="hero")
     sections = [section("families", "Family trees", *_families(kin, names))]
+    if found.left_out:
+        sections.append(section("left-out", "Left out", *(text(reason) for reason in found.left_out.values())))
     sections.append(section("pairs", "Pair by pair", *_pairs(found)))
     sections.append(section("run", "This run", *run_parts({**found.run, "seconds": found.seconds})))
     return shell("Lineage", "reknit lineage", top, sections, f"Written by reknit {found.run['version']}.")
