@@ -234,3 +234,20 @@ def test_containers_do_not_matter(tmp_path):
 def test_it_is_public():
     assert reknit.diff is diff
     assert "diff" in reknit.__all__
+
+
+def test_vectors_that_changed_are_in_the_sentence(tmp_path):
+    gains = {"norm.gain": np.ones(32, dtype=np.float32)}
+    moved = {"norm.gain": 1 + 0.3 * np.random.default_rng(1).standard_normal(32).astype(np.float32)}
+    found = diff(saved(tmp_path, "a", {**drawn(), **gains}), saved(tmp_path, "b", {**drawn(), **moved}))
+    assert "norm.gain: dense drift" in found.sentence
+
+
+@pytest.mark.parametrize(("size", "verdict"), [(1, "exact"), (40, "cannot say")])
+def test_whole_numbers_that_changed_are_not_passed_over(tmp_path, size, verdict):
+    codes = np.arange(size, dtype=np.int64)
+    files = [saved(tmp_path, name, {**drawn(), "codes": codes + k}) for k, name in enumerate("ab")]
+    found = diff(*files)
+    assert found.sentence.endswith("of what is no weight by its numbers codes differs")
+    assert found.verdict == verdict
+    assert "no weight" not in diff(files[0], files[0]).sentence

@@ -8,6 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from reknit import __version__
 from reknit.changes.bases import Pool
 from reknit.changes.counterparts import MARGIN, Counterpart, find_counterparts
@@ -78,11 +80,16 @@ def diff(
     told("naming")
     tensors, groups = _Naming(weights, pairs, moved, told).run()
     clock["named"] = time.perf_counter()
+    other = _others_changed(weights)
+    said = sentence(tensors, groups)
+    if other:
+        named = ", ".join(other[:3]) + (f" and {len(other) - 3} more" if len(other) > 3 else "")
+        said = f"{said}; of what is no weight by its numbers {named} {'differs' if len(other) == 1 else 'differ'}"
     seconds = {"pair": clock["paired"] - clock["began"], "name": clock["named"] - clock["paired"]}
     run: dict[str, Any] = {"a": str(first), "b": str(second), "like": like, "seed": seed, "version": __version__}
     found = Diff(
-        _verdict(tensors),
-        sentence(tensors, groups),
+        _verdict(tensors, other_weights=any(weights[0].tensors.array(name).size > 1 for name in other)),
+        said,
         tensors,
         groups,
         tuple(notes),
@@ -95,8 +102,16 @@ def diff(
     return found
 
 
-def _verdict(tensors: Sequence[TensorChange]) -> Verdict:
-    if not all(each.named for each in tensors):
+def _others_changed(weights: tuple[Weights, Weights]) -> list[str]:
+    """Names of what is no weight (counters, indices, codes without a scale) and is not the same in both files."""
+    first, second = weights
+    both = [name for name in first.aside if name in second.aside]
+    return [name for name in both if not np.array_equal(first.tensors.array(name), second.tensors.array(name))]
+
+
+def _verdict(tensors: Sequence[TensorChange], *, other_weights: bool = False) -> Verdict:
+    """What is said of all; ``other_weights``: whether more than single numbers changed that nobody looked into."""
+    if other_weights or not all(each.named for each in tensors):
         return "cannot say"
     exact = all(change.exact for each in tensors for change in each.changes)
     return "exact" if exact else "consistent"

@@ -27,7 +27,17 @@ def sentence(tensors: Sequence[TensorChange], groups: int) -> str:
     changed = [each for each in matrices if each.kinds != ("identical",)]
     steps = [_step(kind, [e for e in changed if kind in e.kinds], len(matrices), groups) for kind in _order(changed)]
     said = f"B is A {_joined(steps)}" if steps else "B is A"
-    return "; ".join(filter(None, (said + _read(paired), *_exceptions(tensors, matrices, changed))))
+    vectors = [each for each in main if each not in matrices and set(each.kinds) - {"identical", *_order(changed)}]
+    return "; ".join(filter(None, (said + _read(paired), *_vectors(vectors), *_exceptions(tensors, matrices, changed))))
+
+
+def _vectors(changed: Sequence[TensorChange]) -> list[str]:
+    """What was done to vectors and to no matrix."""
+    by_words = Counter(each.words for each in changed)
+    return [
+        f"{_some([each.second for each in changed if each.words == words])}: {words}"
+        for words, _ in by_words.most_common(MOST_NAMED)
+    ] + ([f"{len(by_words) - MOST_NAMED} more changes of vectors"] if len(by_words) > MOST_NAMED else [])
 
 
 def _unrelated(paired: Sequence[TensorChange], main: Sequence[TensorChange]) -> str:
