@@ -2,11 +2,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import duckdb
 import numpy as np
 import pytest
 
 from reknit.errors import InputError
-from reknit.kinship.sketches import sketch
+from reknit.kinship.sketches import Vector, sketch
 from reknit.kinship.store import Store
 
 VECTORS = sketch({"a": np.arange(12.0).reshape(3, 4), "b": np.arange(4.0)})
@@ -60,3 +61,18 @@ def test_other_seeds_and_other_files_are_refused(tmp_path: Path) -> None:
     assert other.read_text() == "hello"
     with pytest.raises(InputError, match="is no file"):
         Store(tmp_path)
+
+
+def test_a_torn_or_foreign_database_is_refused_in_one_sentence(tmp_path: Path) -> None:
+    whole = tmp_path / "whole.duckdb"
+    with Store(whole) as store:
+        store.add("a", "a.safetensors", [Vector("some", "w", np.arange(64.0) + k) for k in range(2000)])
+    torn, foreign = tmp_path / "torn.duckdb", tmp_path / "foreign.duckdb"
+    torn.write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
+    with duckdb.connect(str(foreign)) as other:
+        other.execute("create table files (x integer)")
+    for path in (torn, foreign):
+        with pytest.raises(InputError, match="as a database") as said, Store(path) as store:  # noqa: PT012
+            store.files()
+            store.sketches()
+        assert "\n" not in str(said.value)

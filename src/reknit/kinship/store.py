@@ -54,8 +54,8 @@ class Store:
         try:
             self._db.execute(_TABLES)
             self._check({"layout": _LAYOUT, "sketch": VERSION, "seed": seed})
-        except BaseException:
-            self._db.close()
+        except BaseException as error:
+            self._close(error)
             raise
 
     def __enter__(self) -> Self:
@@ -64,7 +64,20 @@ class Store:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._close(error)
+
+    def _close(self, error: BaseException | None) -> None:
+        """Close the file, after an error or none.
+
+        Raises:
+            InputError: the error is the database's: it is damaged, another program's, or the disk is full.
+        """
+        import duckdb
+
         self._db.close()
+        if isinstance(error, duckdb.Error):
+            reason = str(error).splitlines()[0]
+            raise InputError(f"cannot be used as a database: {reason}", self.path, "Name another file with --db")
 
     def add(self, sha256: str, path: str | Path, vectors: Iterable[Vector]) -> int:
         """Keep a file's sketch, and tell its number; a file that is known keeps its own."""
