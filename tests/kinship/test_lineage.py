@@ -226,6 +226,7 @@ def test_what_lost_information_is_the_child(tmp_path, change):
     for found in (direction(parent, child, a, b), direction(child, parent, b, a)):
         assert (found.label, found.parent) == ("decided", parent)
         assert "every number of child is that of parent" in found.reason
+        assert "unless someone added digits on purpose" in found.reason
 
 
 @pytest.mark.parametrize("drift", [0.02, 0.1])

@@ -61,7 +61,8 @@ def direction(first: Path, second: Path, a: Mapping[str, np.ndarray], b: Mapping
         names = dict(zip((first, second), short_names((first, second)), strict=True))
         reason = (
             f"in {tensors} every number of {names[child]} is that of {names[parent]}, {' and '.join(kinds)}; what was "
-            f"lost so cannot be had back: {names[parent]} was not made from {names[child]}"
+            f"lost so cannot be had back: {names[parent]} was not made from {names[child]}, unless someone added "
+            "digits on purpose"
         )
         return Direction("decided", parent, reason)
     return _counted(first, second, a, b)
