@@ -25,7 +25,7 @@ from bench import kinship_nets
 from bench.common import OUT, Lines, options, show
 from bench.merge_nets import kind_of, net_file, trained
 from reknit.changes.launder import launder
-from reknit.kinship.lineage import Kin, evidence
+from reknit.kinship.comparing import Kin, evidence
 from reknit.kinship.sweeps import sweeps
 from reknit.kinship.two_matchings import published_log10_p
 from reknit.kinship.units_by_skeleton import Plan, planned

@@ -35,8 +35,8 @@ from bench.merge_nets import kind_of, trained
 from reknit.architectures.preact_resnet import SPLICE_AI_10K
 from reknit.architectures.spelling import spell_config
 from reknit.containers.tensors import read_tensors
+from reknit.kinship.comparing import Kin, evidence
 from reknit.kinship.fixed_points import log10_chance
-from reknit.kinship.lineage import Kin, evidence
 from reknit.kinship.panel import placed
 from reknit.kinship.relation import Finding
 from reknit.kinship.sweeps import sweeps

@@ -12,8 +12,8 @@ from match.matched_nets import random_tensors, save, traced
 from reknit import lineage
 from reknit.cli import main
 from reknit.errors import InputError, UsageError
+from reknit.kinship.comparing import Kin, evidence, related
 from reknit.kinship.direction import direction
-from reknit.kinship.lineage import Kin, evidence, related
 from reknit.kinship.named import in_common, in_slots
 from reknit.kinship.sweeps import signs_of, sweeps
 from reknit.kinship.two_matchings import published_log10_p
