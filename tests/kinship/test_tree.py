@@ -147,3 +147,10 @@ def test_a_derivation_that_is_seen_beats_a_file_as_near() -> None:
         (0, 1, "decided"),
         (0, 2, "decided"),
     }
+
+
+def test_a_file_in_the_same_basis_is_nearer() -> None:
+    """0 is 1 with its units in another order; what was trained on from 1 is in 1's order."""
+    links = [Link(0, 1, 0.0, moved=1.0), Link(1, 2, 0.3), Link(0, 2, 0.2999, moved=1.0)]
+    (family,) = family_trees(3, links)
+    assert {frozenset((edge.parent, edge.child)) for edge in family.edges} == {frozenset((0, 1)), frozenset((1, 2))}
