@@ -153,3 +153,10 @@ def test_without_hidden_units_a_skeleton_leaves_nothing_to_agree():
     skeleton = traced("mlp:sizes=60-40")[1]
     state = random_tensors(skeleton, 0)
     assert same_numbers(aligned(state, state, skeleton)).numbers == 0
+
+
+def test_every_arrangement_that_was_to_choose_from_counts():
+    x = np.random.default_rng(0).normal(size=(30, 30))
+    few, many = (same_numbers(Aligned({"w": x}, {"w": x}, 0.0, ln)).log10_p for ln in (0.0, 1000.0))
+    assert few == pytest.approx(900 * np.log10(CHANCE))
+    assert many - few == pytest.approx(1000 / np.log(10))
