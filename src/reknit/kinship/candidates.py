@@ -1,9 +1,9 @@
 """Which pairs of many files are worth a full comparison: those whose sketches are nearest by most of their vectors.
 
-For every kind of vector, files are ranked by how near their nearest vector of that kind is to one of a file's own (all
-centred and scaled over the files at hand, so that what every network of a task has in common does not count). A file at
-rank r of n is given -log(r / n): for unrelated files about a standard exponential number for each kind, for kin much
-more with each kind that their laundering left alone. The sum over kinds, from both sides, is the score of a pair.
+For every kind of vector, files are ranked by how near their nearest vector of that kind is to one of a file's own (each
+number scaled by its spread over the files at hand, so that what differs most does not drown the rest). A file at rank r
+of n is given -log(r / n): for unrelated files about a standard exponential number for each kind, for kin much more with
+each kind that their laundering left alone. The sum over kinds, from both sides, is the score of a pair.
 """
 
 from __future__ import annotations
@@ -62,20 +62,19 @@ def pair_scores(
 
 
 def _by_kind(sketches: Sequence[Sequence[Vector]]) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """Kind -> the file of every vector, ascending, and the vectors, centred and scaled."""
+    """Kind -> the file of every vector, ascending, and the vectors, scaled."""
     owners: dict[str, list[int]] = {}
     found: dict[str, list[np.ndarray]] = {}
     for file, vectors in enumerate(sketches):
         for vector in vectors:
             owners.setdefault(vector.kind, []).append(file)
             found.setdefault(vector.kind, []).append(vector.numbers)
-    return {kind: (np.array(owners[kind]), _standardised(np.array(found[kind], dtype=np.float64))) for kind in found}
+    return {kind: (np.array(owners[kind]), _scaled(np.array(found[kind], dtype=np.float64))) for kind in found}
 
 
-def _standardised(vectors: np.ndarray) -> np.ndarray:
-    centred = vectors - np.median(vectors, axis=0)
-    spread = centred.std(axis=0)
-    scaled: np.ndarray = centred / np.where(spread > 0, spread, 1)
+def _scaled(vectors: np.ndarray) -> np.ndarray:
+    spread = vectors.std(axis=0)
+    scaled: np.ndarray = vectors / np.where(spread > 0, spread, 1)
     return scaled
 
 
