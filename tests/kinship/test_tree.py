@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from reknit.kinship.page import family_nodes
 from reknit.kinship.tree import Family, Link, family_trees
 
 
@@ -154,3 +155,12 @@ def test_a_file_in_the_same_basis_is_nearer() -> None:
     links = [Link(0, 1, 0.0, moved=1.0), Link(1, 2, 0.3), Link(0, 2, 0.2999, moved=1.0)]
     (family,) = family_trees(3, links)
     assert {frozenset((edge.parent, edge.child)) for edge in family.edges} == {frozenset((0, 1)), frozenset((1, 2))}
+
+
+def test_an_arrow_is_drawn_where_the_direction_is_known_and_only_there() -> None:
+    (family,) = family_trees(3, [Link(0, 1, 1), Link(1, 2, 1, parent=1)])
+    nodes = family_nodes(family, ("zero", "one", "two"))
+    assert {node.label: node.arrow for node in nodes if node.parent is not None} in (
+        {"one": False, "two": True},
+        {"zero": False, "two": True},
+    )
