@@ -201,6 +201,7 @@ def chains_of_two(name: str, seed: int, count: int) -> Iterator[tuple[str, ...]]
 
 
 def main(argv: list[str]) -> None:
+    """Run what has no line yet, print the tables, and hold them against what they have to show."""
     given = options("naming", argv, seeds=3, chains=10, only="")
     names = [name for name in ARCHITECTURES if given.only in name]
     lines = Lines("naming", given.fresh, ("changes", "match", "containers"))

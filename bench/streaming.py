@@ -107,6 +107,7 @@ def measured(way: str, files: Sequence[str], out: Path, like: str) -> tuple[floa
 
 
 def main(argv: Sequence[str]) -> None:
+    """Average made checkpoints in every way, each in a process of its own, and print what each took."""
     parser = argparse.ArgumentParser(prog="python -m bench streaming", description=__doc__)
     parser.add_argument("--count", type=int, default=8)
     parser.add_argument("--layers", type=int, default=12)

@@ -9,6 +9,7 @@ decided by equality (``relate``).
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -23,6 +24,9 @@ from reknit.match.networks import Network
 from reknit.match.pairs import open_networks
 from reknit.skeleton.skeleton import Skeleton
 from reknit.skeleton.symmetry import Symmetry
+
+if TYPE_CHECKING:
+    from reknit.match.computing import Computer
 
 NEAR = 0.2
 """Root mean square of the relative distances, up to which nothing farther is tried."""
@@ -68,14 +72,12 @@ def _permuted(skeleton: Skeleton, left: Tensors, right: Tensors, seed: int) -> t
 
 
 def _beyond(
-    computer: object, left: Tensors, right: Tensors, seed: int, notes: list[str]
+    computer: Computer, left: Tensors, right: Tensors, seed: int, notes: list[str]
 ) -> list[tuple[Tensors, Mapping[str, Change], float]]:
     """Permutations modulo factors and signs, and rotations."""
     from reknit.match.all_symmetries import match_all
-    from reknit.match.computing import Computer
     from reknit.match.rotation_matching import match_rotations
 
-    assert isinstance(computer, Computer)  # noqa: S101  a type of torch, which is loaded late
     whole = match_all(computer, left, right, seed=seed).symmetry
     order = Symmetry(computer.skeleton, whole.permutations)
     found: list[tuple[Tensors, Mapping[str, Change], float]] = []

@@ -150,7 +150,7 @@ class _Search:
 
     def by_likeness(self) -> None:
         """A linear assignment within every set of sizes."""
-        groups = defaultdict(lambda: ([], []))  # type: ignore[var-annotated]
+        groups: defaultdict[tuple[int, ...], tuple[list[Weight], list[Weight]]] = defaultdict(lambda: ([], []))
         for k, side in enumerate((self.left, self.right)):
             for weight in side:
                 groups[tuple(sorted(size for size in weight.shape if size != 1))][k].append(weight)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from reknit.cli import options
 from reknit.cli.terminal import ProgressLine, print_json
 
 if TYPE_CHECKING:
@@ -21,13 +22,10 @@ SHOWN = 16
 
 
 def compare(
-    first: Annotated[Path, typer.Argument(metavar="A", help="A checkpoint.")],
+    first: options.First,
     second: Annotated[Path, typer.Argument(metavar="B", help="Another one of the same architecture.")],
     *,
-    like: Annotated[
-        str,
-        typer.Option(metavar="SKELETON", help="package.module:callable, a folder with config.json, or a built-in one."),
-    ],
+    like: options.Skeleton,
     data: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="An npz file with inputs; without it weights alone are compared."),
@@ -41,15 +39,12 @@ def compare(
     method: Annotated[
         str, typer.Option(metavar="NAME", help="How B is aligned for what needs one basis (see align), or none.")
     ] = "weights",
-    example: Annotated[
-        str | None,
-        typer.Option("--input", metavar="SHAPE", help="Example input of the skeleton: 1x3x224x224, int:1x16."),
-    ] = None,
+    example: options.Example = None,
     answers: Annotated[str | None, typer.Option(metavar="KIND", help="Read answers as classes or numbers.")] = None,
-    seed: Annotated[int, typer.Option(help="The same seed gives the same answer.")] = 0,
-    report: Annotated[Path | None, typer.Option(metavar="FILE.html", help="Draw it.")] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace what is there.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")] = False,
+    seed: options.Seed = 0,
+    report: options.Report = None,
+    force: options.Force = False,
+    as_json: options.AsJson = False,
 ) -> int:
     """How alike two networks are: what they compute, what they represent on the way, and their weights."""
     from reknit.match.compare import compare as run

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from reknit.cli import options
 from reknit.cli.terminal import ProgressLine, print_json
 
 if TYPE_CHECKING:
@@ -16,21 +17,15 @@ STATUS = {"exact": 0, "consistent": 0, "cannot say": 3}
 
 
 def diff(
-    first: Annotated[Path, typer.Argument(metavar="A", help="A checkpoint; it stays as it is.")],
+    first: options.First,
     second: Annotated[Path, typer.Argument(metavar="B", help="Another one; its names need not be A's.")],
     *,
-    like: Annotated[
-        str | None,
-        typer.Option(metavar="SKELETON", help="package.module:callable, a folder with config.json, or a built-in one."),
-    ] = None,
-    example: Annotated[
-        str | None,
-        typer.Option("--input", metavar="SHAPE", help="Example input of the skeleton: 1x3x224x224, int:1x16."),
-    ] = None,
-    seed: Annotated[int, typer.Option(help="The same seed gives the same answer.")] = 0,
-    report: Annotated[Path | None, typer.Option(metavar="FILE.html", help="Draw it as one page.")] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace what is there.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")] = False,
+    like: options.SkeletonIfKnown = None,
+    example: options.Example = None,
+    seed: options.Seed = 0,
+    report: options.Report = None,
+    force: options.Force = False,
+    as_json: options.AsJson = False,
 ) -> int:
     """Name what makes B of A, layer by layer: orders, factors, casts, roundings, zeros, low-rank changes, drift."""
     from reknit.changes.diff import diff as run

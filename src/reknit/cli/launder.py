@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from reknit.cli import options
 from reknit.cli.terminal import STATUS, ProgressLine, print_json
 
 if TYPE_CHECKING:
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def launder(
-    checkpoint: Annotated[Path, typer.Argument(metavar="A", help="A checkpoint; it stays as it is.")],
+    checkpoint: options.First,
     *,
     how: Annotated[
         str,
@@ -25,24 +26,18 @@ def launder(
             "prune:0.5, low-rank:8:0.1, finetune:20, noise:0.5, shuffle, rename, transpose, fuse, split.",
         ),
     ],
-    like: Annotated[
-        str | None,
-        typer.Option(metavar="SKELETON", help="package.module:callable, a folder with config.json, or a built-in one."),
-    ] = None,
+    like: options.SkeletonIfKnown = None,
     data: Annotated[
         Path | None, typer.Option(metavar="FILE", help="An npz file with inputs (and targets, for finetune).")
     ] = None,
-    example: Annotated[
-        str | None,
-        typer.Option("--input", metavar="SHAPE", help="Example input of the skeleton: 1x3x224x224, int:1x16."),
-    ] = None,
+    example: options.Example = None,
     seed: Annotated[int, typer.Option(help="The same seed gives the same bytes.")] = 0,
     key: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write what was done as JSON, with arrays as npz beside it.")
     ] = None,
     out: Annotated[Path | None, typer.Option("--out", "-o", metavar="FILE", help="Write B as safetensors.")] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace what is there.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")] = False,
+    force: options.Force = False,
+    as_json: options.AsJson = False,
 ) -> int:
     """Make a checkpoint from another one by changes that keep its function, or nearly, with a key of what was done."""
     from reknit.changes.launder import launder as run

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from reknit.cli import options
 from reknit.cli.terminal import ProgressLine, print_json
 
 if TYPE_CHECKING:
@@ -23,14 +24,8 @@ def lineage(
         list[Path], typer.Argument(metavar="FILES...", help="Two or more checkpoints; one is enough with --db.")
     ],
     *,
-    like: Annotated[
-        str | None,
-        typer.Option(metavar="SKELETON", help="package.module:callable, a folder with config.json, or a built-in one."),
-    ] = None,
-    example: Annotated[
-        str | None,
-        typer.Option("--input", metavar="SHAPE", help="Example input of the skeleton: 1x3x224x224, int:1x16."),
-    ] = None,
+    like: options.SkeletonIfKnown = None,
+    example: options.Example = None,
     panel: Annotated[
         list[Path] | None,
         typer.Option(metavar="FILE", help="An independent network of this kind; say it again for each. Needs --like."),
@@ -52,10 +47,10 @@ def lineage(
     nearest: Annotated[
         int, typer.Option(metavar="N", help="Full comparisons that a file asks for; few files are all compared.")
     ] = 12,
-    report: Annotated[Path | None, typer.Option(metavar="FILE.html", help="Draw it.")] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace what is there.")] = False,
-    seed: Annotated[int, typer.Option(help="The same seed gives the same answer.")] = 0,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")] = False,
+    report: options.Report = None,
+    force: options.Force = False,
+    seed: options.Seed = 0,
+    as_json: options.AsJson = False,
 ) -> int:
     """Say which checkpoints share an initialisation or descend from each other, with a p-value where one exists."""
     from reknit.kinship.lineage import lineage as run

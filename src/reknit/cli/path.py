@@ -26,7 +26,7 @@ def path(
     layers: Annotated[bool, typer.Option("--layers", help="Average each layer on its own too.")] = False,
     mend: options.Mend = "parents",
     seed: options.Seed = 0,
-    report: Annotated[Path | None, typer.Option(metavar="FILE.html", help="Draw it.")] = None,
+    report: options.Report = None,
     force: options.Force = False,
     as_json: options.AsJson = False,
 ) -> int:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -51,12 +52,11 @@ class Store:
     def __init__(self, path: str | Path | None = None, seed: int = 0) -> None:
         self.path = IN_MEMORY if path is None else str(path)
         self._db = _opened(self.path)
-        try:
+        with ExitStack() as refused:
+            refused.push(self.__exit__)
             self._db.execute(_TABLES)
             self._check({"layout": _LAYOUT, "sketch": VERSION, "seed": seed})
-        except BaseException as error:
-            self._close(error)
-            raise
+            refused.pop_all()
 
     def __enter__(self) -> Self:
         return self
@@ -64,9 +64,6 @@ class Store:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._close(error)
-
-    def _close(self, error: BaseException | None) -> None:
         """Close the file, after an error or none.
 
         Raises:
@@ -77,7 +74,9 @@ class Store:
         self._db.close()
         if isinstance(error, duckdb.Error):
             reason = str(error).splitlines()[0]
-            raise InputError(f"cannot be used as a database: {reason}", self.path, "Name another file with --db")
+            raise InputError(
+                f"cannot be used as a database: {reason}", self.path, "Name another file with --db"
+            ) from None
 
     def add(self, sha256: str, path: str | Path, vectors: Iterable[Vector]) -> int:
         """Keep a file's sketch, and tell its number; a file that is known keeps its own."""

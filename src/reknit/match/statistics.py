@@ -11,6 +11,7 @@ not, ``parents_moments`` harms less.
 from __future__ import annotations
 
 import inspect
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -68,7 +69,7 @@ class NormCall:
         return functional.batch_norm(self.x, mean, variance, self.weight, self.bias, training=False, eps=self.eps)
 
 
-class EveryBatchNorm(TorchFunctionMode):
+class EveryBatchNorm(TorchFunctionMode, ABC):
     """Hands every BatchNorm that has running statistics to ``answer``, as a layer or as a function."""
 
     def __torch_function__(
@@ -83,9 +84,9 @@ class EveryBatchNorm(TorchFunctionMode):
         affine = given.get("weight"), given.get("bias")
         return self.answer(NormCall(given["input"], mean, variance, *affine, given.get("eps", 1e-5)))
 
+    @abstractmethod
     def answer(self, call: NormCall) -> Tensor:
         """What the call returns instead."""
-        raise NotImplementedError
 
 
 class NormedByBatch(EveryBatchNorm):

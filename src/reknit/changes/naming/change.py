@@ -24,8 +24,6 @@ Kind = Literal[
     "cannot say",
 ]
 KINDS: tuple[Kind, ...] = get_args(Kind)
-ONE_WAY = frozenset({"cast", "grid", "mask"})
-"""Kinds that lose information: where one holds exactly from A to B, B was made from A and not A from B."""
 
 
 @dataclass(frozen=True)

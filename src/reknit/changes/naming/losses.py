@@ -1,10 +1,11 @@
-"""Changes that lose information, held exactly from one tensor to another: they say which was there first.
+"""Changes that lose information, held exactly from one tensor to another: what is known of which came first.
 
     B == cast(A) on every number, and A holds numbers that no such cast leaves
     code(B) == round(A / step) on every number, and A is off the grid
     B == A wherever B is not zero, and A is not zero where B is
 
-None of these can hold from B to A at the same time.
+None of these can hold from B to A at the same time. One reading is left: A may be B trained a little further, with no
+number out of the cell that rounds to B's (``kinship.direction`` looks where in their cells the numbers lie).
 """
 
 from __future__ import annotations

@@ -19,6 +19,7 @@ from jaxtyping import Bool, Float
 from reknit.changes.naming.change import Change
 
 Pattern = Literal["by magnitude", "at random", "two of four", "whole rows", "whole columns", "unknown"]
+LINES: tuple[Pattern, Pattern] = ("whole rows", "whole columns")
 SIGMAS = 5.0
 MAGNITUDE = 0.999
 """Area from which a choice is by magnitude: ranks by row or by tensor, and ties, cost less than that."""
@@ -85,11 +86,11 @@ def mask_change(mask: Mask, *, exact: bool) -> Change:
 
 def _pattern(first: np.ndarray, second: np.ndarray, dropped: np.ndarray, area: float) -> Pattern:
     if dropped.ndim > 1:
-        for axis, name in ((0, "whole rows"), (1, "whole columns")):
+        for axis, name in enumerate(LINES):
             along = np.moveaxis(dropped | (first == 0), axis, 0).reshape(dropped.shape[axis], -1).all(1)
             lines = np.moveaxis(dropped, axis, 0).reshape(len(along), -1)
             if along.any() and not along.all() and not lines[~along].any():
-                return name  # type: ignore[return-value]
+                return name
         rows = second.reshape(len(second), -1)
         whole = rows.shape[1] // 4 * 4  # what lies behind the last four stays
         if whole:
