@@ -28,7 +28,8 @@ from reknit.architectures.configs.gpt2 import Gpt2Config
 from reknit.architectures.configs.mlp import MlpConfig
 from reknit.architectures.gpt2 import gpt2
 from reknit.architectures.mlp import mlp
-from reknit.match.wsm import DECAYS, average, averaging_weights, interval_decay, step_decay
+from reknit.match.averages import average
+from reknit.match.wsm import DECAYS, averaging_weights, interval_decay, step_decay
 
 CHECKPOINTS = (3, 6, 11, 51)
 """How many are averaged, the onset's included; the comparison with the decays takes 11."""
@@ -154,7 +155,7 @@ def run(task: Task, seed: int) -> dict[str, Any]:
         losses[f"decay {name}"] = judged(task, net, decayed)
         for count in CHECKPOINTS:
             steps = np.linspace(onset, end, count).round().astype(int).tolist()
-            merged = average((constant[s - onset] for s in steps), averaging_weights(name, steps))
+            merged = average([constant[s - onset] for s in steps], averaging_weights(name, steps).tolist())
             require_scaled_run(constant, merged, interval_decay(name, steps), [s - onset for s in steps])
             losses[f"merged {name} {count}"] = judged(task, net, merged)
     return losses

@@ -34,16 +34,15 @@ lag along steep directions that are still descending, and equal the decay along 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 
 import numpy as np
-from jaxtyping import Float, Shaped
+from jaxtyping import Float
 
-from reknit.errors import InputError, UsageError
+from reknit.errors import UsageError
 
 Floats = Float[np.ndarray, " n"]
-State = Mapping[str, Shaped[np.ndarray, "..."]]
 
 DECAYS: dict[str, Callable[[Floats, float], Floats]] = {
     "linear": lambda t, _onset: 1 - t,
@@ -135,60 +134,3 @@ def averaging_weights(name: str, steps: Sequence[int]) -> Float[np.ndarray, " ch
     [0.25, 0.5, 0.25]
     """
     return weights_of_decay(interval_decay(name, steps))
-
-
-def average(states: Iterable[State], weights: Float[np.ndarray, " checkpoints"]) -> dict[str, np.ndarray]:
-    """sum_j c_j theta_j, tensor by tensor, summed in float64 and returned in each tensor's own type.
-
-    Tensors that hold no floating-point numbers (counters) are the last checkpoint's. Running statistics of a BatchNorm
-    are averaged like all else and have to be estimated again. States are read one at a time.
-
-    Raises:
-        UsageError: there are more or fewer states than weights.
-        InputError: a state lacks a tensor or has another, another shape, or numbers that are not finite.
-    """
-    sums: dict[str, np.ndarray] = {}
-    last: dict[str, np.ndarray] = {}
-    count = 0
-    for count, state in enumerate(states, 1):
-        if count > len(weights):
-            break
-        _check_like(last, state, count)
-        last = {key: np.asarray(tensor) for key, tensor in state.items()}
-        for key, tensor in last.items():
-            if _is_floating(tensor):
-                sums[key] = sums.get(key, 0.0) + weights[count - 1] * _finite(tensor, key, count)
-    if count != len(weights) or not count:
-        raise UsageError(
-            f"{len(weights)} weights for {_told(count, weights)} checkpoints", "weights", "Give one for each"
-        )
-    return {key: sums[key].astype(tensor.dtype) if key in sums else tensor for key, tensor in last.items()}
-
-
-def _told(count: int, weights: Floats) -> str:
-    return f"more than {len(weights)}" if count > len(weights) else str(count)
-
-
-def _is_floating(tensor: np.ndarray) -> bool:
-    """Floating-point of any kind, bfloat16 included, which numpy does not count among them."""
-    return np.issubdtype(tensor.dtype, np.floating) or "float" in tensor.dtype.name
-
-
-def _finite(tensor: np.ndarray, key: str, count: int) -> np.ndarray:
-    numbers = np.asarray(tensor, dtype=np.float64)
-    if not np.isfinite(numbers).all():
-        raise InputError("not every number is finite", f"checkpoint {count}, {key}", "Leave this checkpoint out")
-    return numbers
-
-
-def _check_like(first: State, state: State, count: int) -> None:
-    """Stop unless the two states have the same tensors."""
-    if not first:
-        return
-    for key in sorted({*first, *state}):
-        if key not in first or key not in state:
-            having = count if key in state else count - 1
-            raise InputError(f"only checkpoint {having} has this tensor", key, "Average checkpoints of one network")
-        if np.shape(first[key]) != np.shape(state[key]):
-            shapes = f"{np.shape(first[key])} and {np.shape(state[key])}"
-            raise InputError(f"two checkpoints have the shapes {shapes}", key, "Average checkpoints of one network")
